@@ -1,0 +1,27 @@
+//! The handle that every door holds.
+//!
+//! [`Engine`] is a small enum over real implementations; what each method promises is written here once and
+//! tested once, by the suite in [`contract`], against every implementation.
+
+mod append;
+mod engine;
+mod group;
+mod health;
+mod read;
+mod tail;
+mod topic;
+
+pub use append::{Append, Appended, IdempotencyKey, Placement};
+pub use engine::Engine;
+pub use floe_broker::{
+    Acks, BrokerError as EngineError, Cursor, Header, MAX_TOPIC_NAME_BYTES, NewRecord, OffsetSpec,
+    StoredRecord, TopicName, TopicNameError,
+};
+pub use group::{
+    Delivery, DeliveryMode, GroupDescription, GroupLag, GroupState, GroupSummary, MemberDescription,
+    Membership, Poll,
+};
+pub use health::{Damage, EngineHealth, StorageState};
+pub use read::{Gap, Page, PartitionRead, TopicPage, TopicRead, TopicStart};
+pub use tail::{Tail, TailEnd};
+pub use topic::{PartitionDescription, TopicDescription, TopicSpec, TopicSummary};
