@@ -1,0 +1,280 @@
+//! The keeper: prepares segments ahead, seals finished ones, stores snapshots, recycles. Nobody waits for it.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{
+    Position,
+    damage::{Damage, DamageKind},
+    footer::{DirectoryEntry, Footer, StateEntry, encode_list},
+    index::Run,
+    journal::Shared,
+    limits::{PREPARE_AHEAD_BYTES, PREPARE_CHUNK_BYTES},
+    segment::Segment,
+    snapshot::Snapshot,
+    space::Space,
+};
+
+/// How long the keeper rests after a failure before it tries again.
+const RETRY_REST: Duration = Duration::from_secs(1);
+
+/// A finished segment that needs its footer.
+#[derive(Debug)]
+pub(crate) struct SealJob {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) end: Position,
+    pub(crate) sequences: (u64, u64),
+    pub(crate) states: Vec<StateEntry>,
+}
+
+/// What waits for the keeper. Bounded by nature: one seal a segment, the newest snapshot, one recycling a segment.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) space: Space,
+    waiting: Mutex<Waiting>,
+    ring: Condvar,
+    /// Set while something waits for durability, so that each sync needn't take the lock.
+    awaits_durable: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    seals: VecDeque<SealJob>,
+    snapshot: Option<(Position, Vec<u8>)>,
+    recycle: VecDeque<Position>,
+    /// The segment being written, and how far its blocks shall be prepared.
+    writing: Option<(Arc<Segment>, Position)>,
+    rung: bool,
+    stop: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(space: Space, seals: VecDeque<SealJob>) -> Self {
+        let awaits_durable = AtomicBool::new(!seals.is_empty());
+        let waiting = Mutex::new(Waiting { seals, rung: true, ..Waiting::default() });
+        Self { space, waiting, ring: Condvar::new(), awaits_durable }
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Waiting)) {
+        let mut waiting = self.waiting.lock();
+        put(&mut waiting);
+        waiting.rung = true;
+        self.ring.notify_one();
+    }
+
+    pub(crate) fn seal(&self, job: SealJob) {
+        self.awaits_durable.store(true, Ordering::Release);
+        self.put(|waiting| waiting.seals.push_back(job));
+    }
+
+    pub(crate) fn snapshot(&self, position: Position, state: Vec<u8>) {
+        self.awaits_durable.store(true, Ordering::Release);
+        self.put(|waiting| waiting.snapshot = Some((position, state)));
+    }
+
+    pub(crate) fn recycle(&self, base: Position) {
+        self.put(|waiting| waiting.recycle.push_back(base));
+    }
+
+    pub(crate) fn stop(&self) {
+        self.put(|waiting| waiting.stop = true);
+    }
+
+    /// The writer is at `end` of `segment`: prepare on when what lies ahead gets short.
+    pub(crate) fn note_position(&self, segment: &Arc<Segment>, end: Position) {
+        let ahead = segment.prepared().saturating_sub(end - segment.base);
+        if ahead > PREPARE_AHEAD_BYTES / 2 {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        waiting.writing = Some((segment.clone(), end));
+        waiting.rung = true;
+        self.ring.notify_one();
+    }
+
+    pub(crate) fn note_durable(&self) {
+        if self.awaits_durable.load(Ordering::Acquire) {
+            self.put(|_| {});
+        }
+    }
+}
+
+/// Does the journal's background work. Owned by one thread.
+#[derive(Debug)]
+pub struct Keeper {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Keeper {
+    /// Works until [`crate::Journal::stop_keeper`] is called, and finishes what can be finished then.
+    pub fn run(&mut self) {
+        loop {
+            let worked = self.work();
+            let mut waiting = self.shared.inbox.waiting.lock();
+            if waiting.stop {
+                return;
+            }
+            match worked {
+                Ok(()) if waiting.rung => {}
+                Ok(()) => self.shared.inbox.ring.wait(&mut waiting),
+                Err(error) => {
+                    tracing::warn!(%error, "background work on the journal failed; it is tried again");
+                    self.shared.inbox.ring.wait_for(&mut waiting, RETRY_REST);
+                }
+            }
+            waiting.rung = false;
+        }
+    }
+
+    /// Does all that can be done now; what waits for durability stays.
+    pub fn work(&mut self) -> io::Result<()> {
+        self.prepare()?;
+        self.seal()?;
+        self.store_snapshot()?;
+        self.recycle()
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        let Some((segment, end)) = self.shared.inbox.waiting.lock().writing.take() else { return Ok(()) };
+        let bytes = self.shared.segment_bytes();
+        let wanted = (end - segment.base + PREPARE_AHEAD_BYTES).min(bytes);
+        write_ahead(&segment, wanted)?;
+        // the second half of a segment is time enough to get the next one ready
+        if end - segment.base > bytes / 2 {
+            let next =
+                self.shared.inbox.space.prepare(self.shared.storage.as_ref(), segment.base + bytes, bytes)?;
+            write_ahead(&next, PREPARE_AHEAD_BYTES.min(bytes))?;
+            self.shared.full.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn seal(&self) -> io::Result<()> {
+        loop {
+            let job = {
+                let mut waiting = self.shared.inbox.waiting.lock();
+                let durable = self.shared.durable.load(Ordering::Acquire);
+                match waiting.seals.front() {
+                    Some(job) if job.end <= durable => waiting.seals.pop_front(),
+                    Some(_) => return Ok(()),
+                    None => {
+                        self.shared.inbox.awaits_durable.store(waiting.snapshot.is_some(), Ordering::Release);
+                        return Ok(());
+                    }
+                }
+            };
+            let Some(job) = job else { return Ok(()) };
+            if let Err(error) = self.seal_one(&job) {
+                self.shared.inbox.waiting.lock().seals.push_front(job);
+                return Err(error);
+            }
+        }
+    }
+
+    /// Writes a segment's footer and lets go of its entries in memory.
+    fn seal_one(&self, job: &SealJob) -> io::Result<()> {
+        let mut open = self.shared.index.open_runs_of(job.segment.base);
+        open.sort_by_key(|(partition, run)| (*partition, run.first_offset()));
+        let mut lists = Vec::new();
+        let mut directory = Vec::with_capacity(open.len());
+        let mut runs = Vec::with_capacity(open.len());
+        for (partition, run) in open {
+            let list = encode_list(&run.entries);
+            let entry = DirectoryEntry {
+                partition,
+                first_offset: run.first_offset(),
+                last_offset: run.last_offset(),
+                max_timestamp: run.max_timestamp(),
+                first_origin: run.entries[0].origin,
+                bytes: run.bytes(),
+                list_at: u32::try_from(lists.len()).map_err(io::Error::other)?,
+                list_bytes: u32::try_from(list.len()).map_err(io::Error::other)?,
+                entries: u32::try_from(run.entries.len()).map_err(io::Error::other)?,
+            };
+            lists.extend_from_slice(&list);
+            directory.push(entry);
+            runs.push((partition, Run::from_directory(&entry, &job.segment)));
+        }
+        let footer = Footer {
+            journal_id: self.shared.meta.journal_id,
+            base: job.segment.base,
+            end: job.end,
+            sequences: job.sequences,
+            directory,
+            states: job.states.clone(),
+        };
+        job.segment.file.write_at(&[&footer.encode(&lists)], self.shared.segment_bytes())?;
+        job.segment.file.sync()?;
+        self.shared.index.seal(job.segment.base, runs);
+        job.segment.sealed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn store_snapshot(&self) -> io::Result<()> {
+        let durable = self.shared.durable.load(Ordering::Acquire);
+        let taken = {
+            let mut waiting = self.shared.inbox.waiting.lock();
+            if waiting.snapshot.as_ref().is_some_and(|(position, _)| *position <= durable) {
+                waiting.snapshot.take()
+            } else {
+                None
+            }
+        };
+        let Some((position, state)) = taken else { return Ok(()) };
+        let segments = self.shared.segments.read().keys().copied().collect();
+        let snapshot = Snapshot { position, segments, state };
+        match snapshot.store(self.shared.storage.as_ref(), self.shared.meta.journal_id) {
+            Ok(()) => {
+                self.shared.snapshot.store(position, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => {
+                let mut waiting = self.shared.inbox.waiting.lock();
+                waiting.snapshot.get_or_insert((position, snapshot.state));
+                Err(error)
+            }
+        }
+    }
+
+    fn recycle(&self) -> io::Result<()> {
+        loop {
+            let Some(base) = self.shared.inbox.waiting.lock().recycle.pop_front() else { return Ok(()) };
+            let Some(segment) = self.shared.segments.write().remove(&base) else { continue };
+            segment.retired.store(true, Ordering::Release);
+            self.shared.index.forget_segment(base);
+            self.shared.lists.forget_segment(base);
+            let bytes = self.shared.segment_bytes();
+            if let Err(error) =
+                self.shared.inbox.space.give_back(self.shared.storage.as_ref(), &segment, bytes)
+            {
+                // the file stays until the next start, which finds the retirement in the journal
+                self.shared.damage.report(Damage {
+                    file: segment.name(),
+                    position: base,
+                    bytes: 0,
+                    kind: DamageKind::ForeignFile,
+                });
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Prepares blocks chunk by chunk, so that a sync of the writer's never waits for more than one.
+fn write_ahead(segment: &Segment, through: u64) -> io::Result<()> {
+    let mut at = segment.prepared();
+    while at < through {
+        at = (at + PREPARE_CHUNK_BYTES).min(through);
+        segment.prepare(at)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The decision: where the journal ends, what is corrupt, what is cut.
+
+use super::scan::{Item, ScannedFrame};
+use crate::Position;
+
+/// One segment as it was found, in the order of positions.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// With its footer: all of it is durable.
+    Sealed { base: Position, end: Position, next_sequence: u64 },
+    /// Read frame by frame.
+    Scanned { base: Position, items: Vec<Item> },
+}
+
+impl Piece {
+    fn base(&self) -> Position {
+        match self {
+            Self::Sealed { base, .. } | Self::Scanned { base, .. } => *base,
+        }
+    }
+}
+
+/// What is kept of a scanned segment.
+#[derive(Debug)]
+pub(super) struct KeptSegment {
+    pub(super) base: Position,
+    pub(super) frames: Vec<ScannedFrame>,
+    /// Where the last frame kept ends.
+    pub(super) end: Position,
+}
+
+/// What counts and what doesn't.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// Where the journal goes on.
+    pub(super) end: Position,
+    /// The sequence of the next frame.
+    pub(super) next_sequence: u64,
+    /// D: everything before was known to be on disk.
+    pub(super) durable_through: Position,
+    /// Scanned segments with the frames that count.
+    pub(super) kept: Vec<KeptSegment>,
+    /// Stretches below D in which no frame is readable.
+    pub(super) corrupt: Vec<(Position, Position)>,
+    /// Valid frames that don't count: from here to there.
+    pub(super) discarded: Vec<(Position, Position)>,
+    /// Something, valid or not, was cut at the end.
+    pub(super) cut: bool,
+}
+
+/// The position known durable: the largest that any valid frame, footer or snapshot vouches for.
+fn durable_through(pieces: &[Piece], snapshot: Position) -> Position {
+    let vouched = pieces.iter().flat_map(|piece| -> Box<dyn Iterator<Item = Position> + '_> {
+        match piece {
+            Piece::Sealed { end, .. } => Box::new(std::iter::once(*end)),
+            Piece::Scanned { items, .. } => Box::new(items.iter().filter_map(|item| match item {
+                Item::Frame(frame) => Some(frame.header.durable_through),
+                Item::Hole { .. } => None,
+            })),
+        }
+    });
+    vouched.max().unwrap_or(0).max(snapshot)
+}
+
+/// Decides over what was found. `start` is where the journal begins when nothing was found.
+pub(super) fn decide(pieces: Vec<Piece>, segment_bytes: u64, snapshot: Position, start: Position) -> Verdict {
+    let mut verdict = Verdict {
+        end: start,
+        next_sequence: 1,
+        durable_through: durable_through(&pieces, snapshot),
+        ..Verdict::default()
+    };
+    let mut previous_base = None;
+    for piece in pieces {
+        // behind a segment that was given up (or is missing) the count goes on somewhere else
+        let contiguous = previous_base.is_some_and(|previous| previous + segment_bytes == piece.base());
+        previous_base = Some(piece.base());
+        match piece {
+            Piece::Sealed { end, next_sequence, .. } => {
+                (verdict.end, verdict.next_sequence) = (end, next_sequence);
+            }
+            Piece::Scanned { base, items } => verdict.walk(base, items, contiguous),
+        }
+    }
+    if verdict.end < verdict.durable_through {
+        // the last frames before D are unreadable: what D vouches for is lost, and its place isn't used again
+        let (from, to) = (verdict.end, verdict.durable_through);
+        verdict.corrupt.push((from, to));
+        verdict.end = to;
+        // sequences that were lost with them are unknown; one that is far ahead can't collide
+        verdict.next_sequence += (to - from) / 64 + 1;
+    }
+    verdict
+}
+
+impl Verdict {
+    fn walk(&mut self, base: Position, items: Vec<Item>, contiguous: bool) {
+        let mut kept = KeptSegment { base, frames: Vec::new(), end: base };
+        let mut gap = None;
+        let mut counted = contiguous;
+        for item in items {
+            let frame = match item {
+                Item::Hole { from } => {
+                    gap.get_or_insert(from);
+                    continue;
+                }
+                Item::Frame(frame) => frame,
+            };
+            if self.cut {
+                self.discarded.push((frame.header.position, frame.header.end()));
+                continue;
+            }
+            if counted && gap.is_none() && frame.header.sequence != self.next_sequence {
+                gap = Some(self.end);
+            }
+            counted = true;
+            if let Some(from) = gap.take() {
+                if frame.header.position <= self.durable_through {
+                    self.corrupt.push((from, frame.header.position));
+                } else {
+                    self.cut_at(from.max(self.durable_through), &frame);
+                    continue;
+                }
+            }
+            if frame.header.position >= self.durable_through && !frame.is_whole() {
+                self.cut_at(frame.header.position, &frame);
+                continue;
+            }
+            self.end = frame.header.end();
+            self.next_sequence = frame.header.sequence + 1;
+            kept.end = self.end;
+            kept.frames.push(frame);
+        }
+        self.kept.push(kept);
+    }
+
+    fn cut_at(&mut self, at: Position, frame: &ScannedFrame) {
+        if at > self.end {
+            self.corrupt.push((self.end, at));
+        }
+        self.cut = true;
+        self.end = at;
+        self.discarded.push((frame.header.position, frame.header.end()));
+    }
+}

@@ -1,0 +1,93 @@
+//! Segments made ready before they are needed, so that a commit's sync touches no metadata.
+
+use std::{io, sync::Arc};
+
+use parking_lot::Mutex;
+
+use crate::{
+    Position, Storage,
+    limits::{MAX_SPARE_SEGMENTS, PREPARE_CHUNK_BYTES},
+    segment::{self, Segment},
+};
+
+const SPARE_PREFIX: &str = "spare.";
+
+/// The next segment, once it is prepared, and files to be used again.
+#[derive(Debug, Default)]
+pub(crate) struct Space {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: Option<Arc<Segment>>,
+    spares: Vec<String>,
+}
+
+impl Space {
+    pub(crate) fn new(spares: Vec<String>) -> Self {
+        Self { state: Mutex::new(State { next: None, spares }) }
+    }
+
+    /// A segment that was prepared before the last stop.
+    pub(crate) fn set_next(&self, next: Option<Arc<Segment>>) {
+        self.state.lock().next = next;
+    }
+
+    /// The segment at `base`: taken from what is prepared, or prepared now. Its name is durable when this returns.
+    pub(crate) fn prepare(
+        &self,
+        storage: &dyn Storage,
+        base: Position,
+        bytes: u64,
+    ) -> io::Result<Arc<Segment>> {
+        let mut state = self.state.lock();
+        if let Some(next) = state.next.as_ref().filter(|next| next.base == base) {
+            return Ok(next.clone());
+        }
+        let name = segment::file_name(base);
+        let next = if let Some(spare) = state.spares.last() {
+            storage.rename(spare, &name)?;
+            state.spares.pop();
+            let file = storage.open(&name)?;
+            Segment::new(base, file, bytes)
+        } else {
+            let file = storage.create(&name)?;
+            if let Err(error) = file.allocate(bytes) {
+                // a half-allocated file would only hold space that others wait for
+                drop(file);
+                storage.remove(&name)?;
+                return Err(error);
+            }
+            Segment::new(base, file, 0)
+        };
+        next.prepare(PREPARE_CHUNK_BYTES.min(bytes))?;
+        storage.sync_directory()?;
+        state.next = Some(next.clone());
+        Ok(next)
+    }
+
+    /// Whether the segment at `base` is ready.
+    pub(crate) fn is_prepared(&self, base: Position) -> bool {
+        self.state.lock().next.as_ref().is_some_and(|next| next.base == base)
+    }
+
+    /// Takes a retired segment's file: kept for reuse, or removed when enough are kept.
+    pub(crate) fn give_back(&self, storage: &dyn Storage, segment: &Segment, bytes: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if state.spares.len() >= MAX_SPARE_SEGMENTS {
+            storage.remove(&segment.name())?;
+        } else {
+            segment.file.truncate(bytes)?;
+            let spare = format!("{SPARE_PREFIX}{:020}", segment.base);
+            storage.rename(&segment.name(), &spare)?;
+            state.spares.push(spare);
+        }
+        storage.sync_directory()
+    }
+}
+
+/// Whether a file is a segment kept for reuse.
+pub(crate) fn is_spare(name: &str) -> bool {
+    name.starts_with(SPARE_PREFIX)
+}
