@@ -1,27 +1,58 @@
 //! The engine: one enum, one method per thing that doors ask for.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use floe_broker::{BrokerError, OffsetSpec};
+use floe_broker::{BrokerError, Clock, OffsetSpec};
+use floe_journal::{JournalConfig, OpenError, RecoveryReport, Storage};
 
 use crate::{
-    Append, Appended, Delivery, EngineHealth, GroupDescription, GroupSummary, Membership, Page,
-    PartitionRead, Poll, Tail, TopicDescription, TopicPage, TopicRead, TopicSpec, TopicSummary,
+    Append, Appended, Delivery, EmbeddedConfig, EngineHealth, GroupDescription, GroupSummary, Membership,
+    OpenEngineError, Page, PartitionRead, Poll, Tail, TopicDescription, TopicPage, TopicRead, TopicSpec,
+    TopicSummary, embedded::Embedded,
 };
 
 /// A log to write to and read from. Cloning is cheap and shares it.
 #[derive(Clone, Debug)]
 pub enum Engine {
     /// The broker in this process.
-    Embedded,
+    Embedded(Arc<Embedded>),
 }
 
-#[expect(unused_variables, reason = "being written")]
-#[expect(clippy::unimplemented, reason = "being written")]
 impl Engine {
+    /// Opens the embedded engine on a directory. What recovery found is in [`recovery`](Self::recovery).
+    pub fn open_embedded(config: EmbeddedConfig) -> Result<Self, OpenEngineError> {
+        Ok(Self::Embedded(Arc::new(Embedded::open(config)?)))
+    }
+
+    /// Opens the embedded engine on storage of the caller's choice, for trying faults.
+    pub fn embedded_on(
+        storage: Arc<dyn Storage>,
+        journal: JournalConfig,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        Ok(Self::Embedded(Arc::new(Embedded::on(storage, None, journal, clock, None)?)))
+    }
+
+    /// What opening found in the log; `None` for an engine whose log is elsewhere.
+    #[must_use]
+    pub fn recovery(&self) -> Option<&RecoveryReport> {
+        match self {
+            Self::Embedded(embedded) => Some(embedded.recovery()),
+        }
+    }
+
+    /// Refuses what comes from now on, makes durable what came, and lets go of the log. Blocks until that is done.
+    pub fn close(&self) {
+        match self {
+            Self::Embedded(embedded) => embedded.close(),
+        }
+    }
+
     /// Makes a topic; durable when it returns.
     pub async fn create_topic(&self, spec: TopicSpec) -> Result<TopicDescription, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.create_topic(spec).await,
+        }
     }
 
     /// Changes a topic: more partitions, other settings (`None` as value goes back to the default); durable when it returns.
@@ -31,73 +62,101 @@ impl Engine {
         partitions: Option<u32>,
         config: BTreeMap<String, Option<String>>,
     ) -> Result<TopicDescription, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.alter_topic(topic, partitions, config).await,
+        }
     }
 
     /// Deletes a topic with its records and all groups' positions on it; durable when it returns. Tails end with `Deleted`.
     pub async fn delete_topic(&self, topic: &str) -> Result<(), BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.delete_topic(topic).await,
+        }
     }
 
     /// All topics by name, internal ones (`__…`) left out.
     pub fn topics(&self) -> Vec<TopicSummary> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.topics(),
+        }
     }
 
     /// One topic in a line.
     pub fn topic_summary(&self, topic: &str) -> Result<TopicSummary, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.topic_summary(topic),
+        }
     }
 
     /// One topic in full.
     pub fn describe_topic(&self, topic: &str) -> Result<TopicDescription, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.describe_topic(topic),
+        }
     }
 
     /// A topic's settings with their values in force.
     pub fn topic_config(&self, topic: &str) -> Result<BTreeMap<String, String>, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.topic_config(topic),
+        }
     }
 
     /// The partition in which a key's records are: murmur2 modulo the partition count, as Kafka's clients do.
     pub fn partition_of(&self, topic: &str, key: &[u8]) -> Result<u32, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.partition_of(topic, key),
+        }
     }
 
     /// Stores records, all or none, and answers when the promise asked for holds. Safe to call at once from anywhere;
     /// of one caller that waits for each answer, the records keep their order.
     pub async fn append(&self, append: Append) -> Result<Appended, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.append(append).await,
+        }
     }
 
     /// Reads one partition. Never returns a record that a crash could take away.
     pub async fn read(&self, read: PartitionRead) -> Result<Page, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.read(read).await,
+        }
     }
 
     /// Reads across a topic. Never returns a record that a crash could take away.
     pub async fn read_topic(&self, read: TopicRead) -> Result<TopicPage, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.read_topic(read).await,
+        }
     }
 
     /// The offset that a place stands for in one partition.
     pub async fn offset_for(&self, topic: &str, partition: u32, at: OffsetSpec) -> Result<i64, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.offset_for(topic, partition, at).await,
+        }
     }
 
     /// Opens the end of a topic.
     pub fn tail(&self, topic: &str) -> Result<Tail, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.tail(topic),
+        }
     }
 
     /// All groups by name.
     pub fn groups(&self) -> Vec<GroupSummary> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.groups(),
+        }
     }
 
     /// One group in full.
     pub fn describe_group(&self, group: &str) -> Result<GroupDescription, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.describe_group(group),
+        }
     }
 
     /// Gives a group positions on a topic's partitions where it has none; durable when it returns. Answers the positions
@@ -108,22 +167,30 @@ impl Engine {
         topic: &str,
         from: OffsetSpec,
     ) -> Result<Vec<i64>, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.subscribe_group(group, topic, from).await,
+        }
     }
 
     /// Takes a group's positions on a topic away; `NotSubscribed` when it has none. Durable when it returns.
     pub async fn unsubscribe_group(&self, group: &str, topic: &str) -> Result<(), BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.unsubscribe_group(group, topic).await,
+        }
     }
 
     /// The group's next records.
     pub async fn poll(&self, poll: Poll) -> Result<Delivery, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.poll(poll).await,
+        }
     }
 
     /// Acknowledges a delivery: its records are committed; durable when it returns.
     pub async fn ack(&self, group: &str, delivery: &str) -> Result<(), BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.ack(group, delivery).await,
+        }
     }
 
     /// Commits positions (the next offset to read). With a member and its generation, only while that is current.
@@ -133,7 +200,9 @@ impl Engine {
         member: Option<(&str, u64)>,
         offsets: Vec<(String, u32, i64)>,
     ) -> Result<(), BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.commit(group, member, offsets).await,
+        }
     }
 
     /// Moves a group's positions on a topic (one partition or all); refused with `GroupActive` while somebody reads.
@@ -145,12 +214,16 @@ impl Engine {
         partition: Option<u32>,
         to: OffsetSpec,
     ) -> Result<Vec<(u32, i64)>, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.reset_group(group, topic, partition, to).await,
+        }
     }
 
     /// Deletes a group with all its positions; refused with `GroupActive` while somebody reads. Durable when it returns.
     pub async fn delete_group(&self, group: &str) -> Result<(), BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.delete_group(group).await,
+        }
     }
 
     /// Joins a group as a member that owns partitions until it leaves or is silent for `session`.
@@ -161,21 +234,29 @@ impl Engine {
         topics: Vec<String>,
         session: Duration,
     ) -> Result<Membership, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.join_group(group, client_id, &topics, session),
+        }
     }
 
     /// Keeps a member alive and tells its assignment in force.
     pub async fn heartbeat(&self, group: &str, member: &str) -> Result<Membership, BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.heartbeat(group, member),
+        }
     }
 
     /// Leaves a group; what the member owned goes to the others.
     pub async fn leave_group(&self, group: &str, member: &str) -> Result<(), BrokerError> {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.leave_group(group, member),
+        }
     }
 
     /// How the engine is.
     pub fn health(&self) -> EngineHealth {
-        unimplemented!()
+        match self {
+            Self::Embedded(embedded) => embedded.health(),
+        }
     }
 }

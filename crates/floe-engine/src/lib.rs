@@ -1,9 +1,10 @@
 //! The handle that every door holds.
 //!
 //! [`Engine`] is a small enum over real implementations; what each method promises is written here once and
-//! tested once, by the suite in [`contract`], against every implementation.
+//! tested once, by the suite in `tests/suite/contract`, against every implementation.
 
 mod append;
+mod embedded;
 mod engine;
 mod group;
 mod health;
@@ -12,9 +13,10 @@ mod tail;
 mod topic;
 
 pub use append::{Append, Appended, IdempotencyKey, Placement};
+pub use embedded::{Embedded, EmbeddedConfig, OpenEngineError};
 pub use engine::Engine;
 pub use floe_broker::{
-    Acks, BrokerError as EngineError, Cursor, Header, MAX_TOPIC_NAME_BYTES, NewRecord, OffsetSpec,
+    Acks, BrokerError as EngineError, Clock, Cursor, Header, MAX_TOPIC_NAME_BYTES, NewRecord, OffsetSpec,
     StoredRecord, TopicName, TopicNameError,
 };
 pub use group::{

@@ -2,6 +2,8 @@
 
 use floe_broker::{Cursor, StoredRecord};
 
+use crate::embedded::EmbeddedTail;
+
 /// A topic's new records from the moment it was opened.
 ///
 /// Everything up to [`Tail::after`] is in the log; everything behind it comes through [`Tail::next`], in the order
@@ -10,6 +12,7 @@ use floe_broker::{Cursor, StoredRecord};
 #[derive(Debug)]
 pub struct Tail {
     after: Cursor,
+    source: EmbeddedTail,
 }
 
 /// Why a tail has no more records.
@@ -22,6 +25,10 @@ pub enum TailEnd {
 }
 
 impl Tail {
+    pub(crate) fn embedded(after: Cursor, source: EmbeddedTail) -> Self {
+        Self { after, source }
+    }
+
     /// Where it starts: right behind this.
     #[must_use]
     pub fn after(&self) -> Cursor {
@@ -30,6 +37,6 @@ impl Tail {
 
     /// The next records, at least one; waits for them. Cancel-safe.
     pub async fn next(&mut self) -> Result<Vec<StoredRecord>, TailEnd> {
-        std::future::pending().await
+        self.source.next().await
     }
 }

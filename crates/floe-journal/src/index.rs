@@ -119,6 +119,21 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Bytes of the batches that hold `start` or later offsets, about: batches are taken for equally large.
+    pub(crate) fn live_bytes(&self, start: i64) -> u64 {
+        if self.last_offset < start {
+            return 0;
+        }
+        if self.first_offset >= start {
+            return self.bytes;
+        }
+        let all = u128::from(self.first_offset.abs_diff(self.last_offset)) + 1;
+        let left = u128::from(start.abs_diff(self.last_offset)) + 1;
+        u64::try_from(u128::from(self.bytes) * left / all).unwrap_or(self.bytes).max(1)
+    }
+}
+
 /// A run of a segment that isn't sealed.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenRun {

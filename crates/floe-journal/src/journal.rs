@@ -181,6 +181,16 @@ impl Journal {
         self.shared.index.get(partition)?.lock().range()
     }
 
+    /// Bytes of a partition's batches from `offset` on; of a run that starts before, the share that is behind it.
+    #[must_use]
+    pub fn bytes_from(&self, partition: PartitionId, offset: i64) -> u64 {
+        let Some(runs) = self.shared.index.get(partition) else { return 0 };
+        let runs = runs.lock();
+        let sealed = runs.sealed.iter().map(|run| run.live_bytes(offset));
+        let open = runs.open.iter().flat_map(|run| &run.entries).filter(|entry| entry.last_offset() >= offset);
+        sealed.sum::<u64>() + open.map(|entry| u64::from(entry.length)).sum::<u64>()
+    }
+
     /// Forgets a partition that was deleted: its space is free.
     pub fn forget(&self, partition: PartitionId) {
         self.shared.index.forget(partition);

@@ -24,13 +24,7 @@ pub(crate) fn of(shared: &Shared, log_start: &dyn Fn(PartitionId) -> Option<i64>
         let Some(start) = log_start(partition) else { continue };
         let runs = runs.lock();
         for run in runs.sealed.iter().filter(|run| run.last_offset >= start) {
-            let kept = if run.first_offset >= start {
-                run.bytes
-            } else {
-                let (all, left) = (run.last_offset - run.first_offset + 1, run.last_offset - start + 1);
-                (u128::from(run.bytes) * left.unsigned_abs() as u128 / all.unsigned_abs() as u128).max(1)
-                    as u64
-            };
+            let kept = run.live_bytes(start);
             *live.entry(run.segment.base).or_default() += kept;
         }
     }

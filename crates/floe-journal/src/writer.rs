@@ -81,6 +81,22 @@ impl Appender {
         MAX_UNSYNCED_BYTES.saturating_sub(unsynced)
     }
 
+    /// Makes sure that a frame of up to `bytes` can be appended next, rolling to the next segment when it must; answers
+    /// whether it did, which is a good moment for a snapshot of the state at [`position`](Self::position).
+    pub fn reserve(&mut self, bytes: u64, essential: bool) -> Result<bool, AppendError> {
+        if self.shared.failed.load(Ordering::Acquire) {
+            return Err(AppendError::Failed);
+        }
+        let bytes = bytes.min(self.max_frame_bytes());
+        self.room_for(bytes, essential).map(|(_, rolled)| rolled).map_err(|error| self.refused(&error))
+    }
+
+    /// Where the next frame will start, if it needs no new segment.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.at
+    }
+
     /// Writes a frame at the journal's end. It is durable only when [`Syncer::sync`] answers a position at or behind
     /// its end. `essential` frames (positions, deletions) may use the reserve that is kept for a full disk.
     ///

@@ -1,0 +1,427 @@
+//! The broker: opened once, shared by all doors, closed in order.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use floe_journal::{
+    DirectoryLock, Journal, JournalConfig, OpenError, Opened, Position, RecoveryReport, Replay, Storage,
+};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use crate::{
+    BrokerError, Catalog, Clock, NewRecord, Topic, TopicName,
+    batch::BatchBuilder,
+    command::{Answer, AppendCommand, AppendOutcome, BuiltBatch, Command, Content},
+    group::PartitionKey,
+    groups::{Groups, check_group_name},
+    janitor::janitor_loop,
+    partitioner::partition_for_key,
+    queue::CommandQueue,
+    record::Acks,
+    state::{State, StateEntry},
+    tap::Tap,
+    writer::{sync_loop, write_loop},
+};
+
+/// What a broker is opened with.
+#[derive(Debug)]
+pub struct BrokerConfig {
+    /// Where the journal lives.
+    pub storage: Arc<dyn Storage>,
+    /// How the journal is laid out.
+    pub journal: JournalConfig,
+    /// Held until the broker is dropped.
+    pub lock: Option<DirectoryLock>,
+    /// Time.
+    pub clock: Clock,
+    /// How often retention and cleaning are looked at.
+    pub janitor_period: Duration,
+}
+
+/// What the broker's threads and callers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) catalog: Catalog,
+    pub(crate) groups: Groups,
+    pub(crate) queue: CommandQueue,
+    pub(crate) journal: Journal,
+    pub(crate) clock: Clock,
+    /// Everything before this position of the journal is on disk and published.
+    visible: AtomicU64,
+    stop_janitor: Mutex<bool>,
+    janitor_bell: Condvar,
+}
+
+/// The broker of one node.
+///
+/// Nothing becomes visible to readers before it is on disk.
+#[derive(Debug)]
+pub struct Broker {
+    pub(crate) shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+    report: RecoveryReport,
+    _lock: Option<DirectoryLock>,
+}
+
+impl Shared {
+    pub(crate) fn visible(&self) -> Position {
+        self.visible.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_visible(&self, position: Position) {
+        self.visible.store(position, Ordering::Release);
+    }
+
+    /// Sends a command and gives back what its answer comes through.
+    pub(crate) fn send<T>(
+        &self,
+        command: impl FnOnce(Answer<T>) -> Command,
+    ) -> Result<oneshot::Receiver<Result<T, BrokerError>>, BrokerError> {
+        let (answer, receiver) = oneshot::channel();
+        if self.journal.is_failed() {
+            return Err(BrokerError::StorageFailed);
+        }
+        self.queue.put(command(answer))?;
+        Ok(receiver)
+    }
+
+    /// Rests until the period is over; answers whether to stop.
+    pub(crate) fn janitor_rest(&self, period: Duration) -> bool {
+        let mut stop = self.stop_janitor.lock();
+        if !*stop {
+            self.janitor_bell.wait_for(&mut stop, period);
+        }
+        *stop
+    }
+}
+
+async fn answered<T>(receiver: oneshot::Receiver<Result<T, BrokerError>>) -> Result<T, BrokerError> {
+    // an answer that never comes: the writer is gone
+    receiver.await.unwrap_or(Err(BrokerError::StorageFailed))
+}
+
+impl Broker {
+    /// Opens the journal, rebuilds the state and starts the threads.
+    pub fn open(config: BrokerConfig) -> Result<Arc<Self>, OpenError> {
+        let mut state = State::default();
+        let mut unreadable = 0u64;
+        let opened = floe_journal::open(config.storage, &config.journal, rand::random(), &mut |replay| {
+            let outcome = match replay {
+                Replay::Snapshot(bytes) => state.load(bytes),
+                Replay::State(bytes) => StateEntry::decode(bytes).map(|entry| state.replay(entry)),
+            };
+            if let Err(error) = outcome {
+                unreadable += 1;
+                tracing::error!(%error, "a state entry of the journal is not readable");
+            }
+        })?;
+        let Opened { journal, appender, syncer, mut keeper, report } = opened;
+        let durable = journal.durable();
+        state.settle(&journal, durable);
+        let catalog = Catalog::default();
+        state.topics.values().for_each(|topic| catalog.insert(topic.clone()));
+        let shared = Arc::new(Shared {
+            catalog,
+            groups: Groups::restore(state.groups.clone()),
+            queue: CommandQueue::default(),
+            journal,
+            clock: config.clock,
+            visible: AtomicU64::new(durable),
+            stop_janitor: Mutex::new(false),
+            janitor_bell: Condvar::new(),
+        });
+        let (groups, written) = mpsc::sync_channel(0);
+        let for_writer = shared.clone();
+        let for_syncer = shared.clone();
+        let for_janitor = shared.clone();
+        let period = config.janitor_period;
+        let threads = vec![
+            spawn("floe-writer", move || write_loop(&for_writer, state, appender, groups)),
+            spawn("floe-syncer", move || sync_loop(&for_syncer, syncer, &written)),
+            spawn("floe-janitor", move || janitor_loop(&for_janitor, period)),
+        ];
+        let keeper = spawn("floe-keeper", move || keeper.run());
+        Ok(Arc::new(Self {
+            shared,
+            threads: Mutex::new(threads),
+            keeper: Mutex::new(Some(keeper)),
+            report,
+            _lock: config.lock,
+        }))
+    }
+
+    /// What recovery found.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// The topics.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.shared.catalog
+    }
+
+    /// The consumer groups.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.shared.groups
+    }
+
+    /// The journal under it.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    /// Time, as the broker sees it.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Bytes that wait to be written.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.queue.queued_bytes()
+    }
+
+    /// Refuses what comes, finishes what came, leaves a snapshot for a fast start, ends the threads. A second call
+    /// does nothing.
+    pub fn close(&self) {
+        self.shared.queue.close();
+        *self.shared.stop_janitor.lock() = true;
+        self.shared.janitor_bell.notify_all();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the broker panicked");
+            }
+        }
+        self.shared.journal.stop_keeper();
+        if let Some(keeper) = self.keeper.lock().take() {
+            drop(keeper.join());
+        }
+    }
+
+    /// Makes a topic. Durable when it returns.
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        config: BTreeMap<String, String>,
+    ) -> Result<Arc<Topic>, BrokerError> {
+        let name = checked_name(name)?;
+        answered(self.shared.send(|answer| Command::CreateTopic { name, partitions, config, answer })?).await
+    }
+
+    /// Changes a topic's settings or gives it more partitions. Durable when it returns.
+    pub async fn alter_topic(
+        &self,
+        topic: Arc<Topic>,
+        partitions: Option<u32>,
+        config: BTreeMap<String, Option<String>>,
+    ) -> Result<Arc<Topic>, BrokerError> {
+        answered(self.shared.send(|answer| Command::AlterTopic { topic, partitions, config, answer })?).await
+    }
+
+    /// Deletes a topic. Durable when it returns.
+    pub async fn delete_topic(&self, topic: Arc<Topic>) -> Result<(), BrokerError> {
+        answered(self.shared.send(|answer| Command::DeleteTopic { topic, answer })?).await
+    }
+
+    /// Stores records, all or none, and answers where each went: partition, offset, timestamp.
+    pub async fn append(
+        &self,
+        topic: Arc<Topic>,
+        records: Vec<NewRecord>,
+        acks: Option<Acks>,
+        idempotency: Option<(String, u64)>,
+    ) -> Result<(Vec<(u32, i64, i64)>, bool), BrokerError> {
+        if topic.name.is_internal() {
+            return Err(BrokerError::InternalTopic { topic: topic.name.to_string() });
+        }
+        let acks = acks.unwrap_or_else(|| topic.config().acks());
+        let plan = AppendPlan::new(&topic, records, self.shared.clock.now_ms())?;
+        let AppendPlan { content, order } = plan;
+        let append = |answer| {
+            Command::Append(AppendCommand { topic: topic.clone(), content, acks, idempotency, answer })
+        };
+        let receiver = self.shared.send(append)?;
+        if acks == Acks::None {
+            let placed = order.into_iter().map(|(partition, time)| (partition, -1, time.unwrap_or(-1)));
+            return Ok((placed.collect(), false));
+        }
+        let outcome = answered(receiver).await?;
+        Ok((placements(&outcome, &order, &topic), outcome.replayed))
+    }
+
+    /// Sets a group's positions; with `only_new`, those it has already stay. Answers the positions in force.
+    pub async fn set_positions(
+        &self,
+        group: &str,
+        positions: Vec<(PartitionKey, i64)>,
+        only_new: bool,
+    ) -> Result<Vec<(PartitionKey, i64)>, BrokerError> {
+        check_group_name(group)?;
+        let group = group.to_owned();
+        answered(self.shared.send(|answer| Command::SetPositions { group, positions, only_new, answer })?)
+            .await
+    }
+
+    /// Takes a group's positions on a topic away.
+    pub async fn remove_positions(&self, group: &str, topic: Arc<Topic>) -> Result<(), BrokerError> {
+        let group = group.to_owned();
+        answered(self.shared.send(|answer| Command::RemovePositions { group, topic, answer })?).await
+    }
+
+    /// Deletes a group.
+    pub async fn delete_group(&self, group: &str) -> Result<(), BrokerError> {
+        let name = group.to_owned();
+        let deleted =
+            answered(self.shared.send(|answer| Command::DeleteGroup { group: name, answer })?).await;
+        // a group that only ever had members or deliveries has nothing in the journal
+        if let Err(BrokerError::GroupNotFound { .. }) = &deleted
+            && self.shared.groups.get(group).is_ok()
+        {
+            self.shared.groups.remove(group);
+            return Ok(());
+        }
+        deleted
+    }
+
+    /// Opens a tap on a topic's end; the position is the last one that doesn't come through it.
+    #[must_use]
+    pub fn open_tap(&self, topic: &Topic) -> (Arc<Tap>, Position) {
+        topic.taps.lock().open()
+    }
+
+    /// Closes a tap.
+    pub fn close_tap(&self, topic: &Topic, tap: &Arc<Tap>) {
+        topic.taps.lock().close(tap);
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(run).expect("a thread can be started at start-up")
+}
+
+fn checked_name(name: &str) -> Result<TopicName, BrokerError> {
+    let checked =
+        TopicName::new(name).map_err(|why| BrokerError::InvalidTopicName { topic: name.to_owned(), why })?;
+    if checked.is_internal() {
+        return Err(BrokerError::InternalTopic { topic: name.to_owned() });
+    }
+    Ok(checked)
+}
+
+/// An append's records, sorted into partitions before the writer sees them: several records are built into batches
+/// here, on the caller's thread, so that the writer only has to set their offsets.
+struct AppendPlan {
+    content: Content,
+    /// Per record, in the order given: its partition and its own timestamp.
+    order: Vec<(u32, Option<i64>)>,
+}
+
+impl AppendPlan {
+    fn new(topic: &Topic, records: Vec<NewRecord>, now_ms: i64) -> Result<Self, BrokerError> {
+        let count = topic.partition_count();
+        let sticky = topic.next_sticky(count);
+        let choose = |record: &NewRecord| match (record.partition, &record.key) {
+            (Some(partition), _) if partition < count => Ok(partition),
+            (Some(partition), _) => topic.partition(partition).map(|_| partition),
+            (None, Some(key)) => Ok(partition_for_key(key, count)),
+            (None, None) => Ok(sticky),
+        };
+        let mut records = records;
+        let mut order = Vec::with_capacity(records.len());
+        for record in &records {
+            order.push((choose(record)?, record.timestamp));
+        }
+        let content = match records.len() {
+            0 => Content::Batches(Vec::new()),
+            1 => Content::Record { partition: order[0].0, record: records.swap_remove(0) },
+            _ => Content::Batches(build(topic, &records, &order, now_ms)?),
+        };
+        Ok(Self { content, order })
+    }
+}
+
+/// Builds batches, in the order of the partitions' first records; a partition with much gets several.
+fn build(
+    topic: &Topic,
+    records: &[NewRecord],
+    order: &[(u32, Option<i64>)],
+    now_ms: i64,
+) -> Result<Vec<BuiltBatch>, BrokerError> {
+    let limit = topic.config().max_message_bytes();
+    let mut open: BTreeMap<u32, BatchBuilder> = BTreeMap::new();
+    let mut built = Vec::new();
+    for (record, (partition, _)) in records.iter().zip(order) {
+        let builder = open.entry(*partition).or_default();
+        let mut size = builder.size_with_record(record, now_ms);
+        if size > limit && !builder.is_empty() {
+            built.push(finish(*partition, std::mem::take(builder)));
+            size = builder.size_with_record(record, now_ms);
+        }
+        if size > limit {
+            return Err(BrokerError::RecordTooLarge { topic: topic.name.to_string(), size, limit });
+        }
+        builder.push_record(record, now_ms);
+    }
+    built.extend(
+        open.into_iter().filter(|(_, builder)| !builder.is_empty()).map(|(p, builder)| finish(p, builder)),
+    );
+    Ok(built)
+}
+
+fn finish(partition: u32, builder: BatchBuilder) -> BuiltBatch {
+    let records = u32::try_from(builder.len()).expect("a request's records fit");
+    BuiltBatch { partition, records, bytes: builder.finish(0) }
+}
+
+/// Each record's place, from the runs of its partition.
+fn placements(outcome: &AppendOutcome, order: &[(u32, Option<i64>)], topic: &Topic) -> Vec<(u32, i64, i64)> {
+    let log_append = topic.config().timestamp_type() == crate::batch::TimestampType::LogAppend;
+    let time = |own: Option<i64>| {
+        if log_append { outcome.timestamp_ms } else { own.unwrap_or(outcome.timestamp_ms) }
+    };
+    let runs = outcome.runs.as_slice();
+    if let [run] = runs {
+        return order
+            .iter()
+            .zip(run.base_offset..)
+            .map(|((_, own), offset)| (run.partition, offset, time(*own)))
+            .collect();
+    }
+    let mut next: BTreeMap<u32, std::vec::IntoIter<i64>> = BTreeMap::new();
+    for run in runs {
+        let offsets = run.base_offset..run.base_offset + i64::from(run.count);
+        let known = next.remove(&run.partition).unwrap_or_default();
+        next.insert(run.partition, known.chain(offsets).collect::<Vec<_>>().into_iter());
+    }
+    // a replayed keyless append may sit in another partition than the one chosen this time
+    let fallback = runs.first().map_or(0, |run| run.partition);
+    let mut placed = Vec::with_capacity(order.len());
+    for (partition, own) in order {
+        let partition = if next.contains_key(partition) { *partition } else { fallback };
+        let offset = next.get_mut(&partition).and_then(Iterator::next).unwrap_or(-1);
+        placed.push((partition, offset, time(*own)));
+    }
+    placed
+}

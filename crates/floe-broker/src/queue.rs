@@ -1,0 +1,102 @@
+//! The queue in front of the writer: bounded in bytes, taken in groups.
+
+use std::{collections::VecDeque, time::Duration};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{
+    BrokerError,
+    command::Command,
+    limits::{MAX_GROUP_COMMANDS, MAX_QUEUED_BYTES},
+};
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+pub(crate) struct CommandQueue {
+    waiting: Mutex<Waiting>,
+    ring: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    commands: VecDeque<(usize, Command)>,
+    bytes: usize,
+    closed: bool,
+    /// The writer sleeps; it needn't be woken otherwise.
+    idle: bool,
+}
+
+/// What the writer gets.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Group(Vec<Command>),
+    /// Nothing came for the time given.
+    Nothing,
+    /// Nothing will come any more.
+    Closed,
+}
+
+impl CommandQueue {
+    /// Adds a command; full is refused with `Overloaded`, unless the command makes room or keeps readers going.
+    pub(crate) fn put(&self, command: Command) -> Result<(), BrokerError> {
+        let weight = command.weight();
+        let mut waiting = self.waiting.lock();
+        if waiting.closed {
+            drop(waiting);
+            return Err(BrokerError::Stopping);
+        }
+        if waiting.bytes + weight > MAX_QUEUED_BYTES
+            && !waiting.commands.is_empty()
+            && !command.is_essential()
+        {
+            return Err(BrokerError::Overloaded { queued_bytes: waiting.bytes });
+        }
+        waiting.bytes += weight;
+        waiting.commands.push_back((weight, command));
+        let wake = std::mem::take(&mut waiting.idle);
+        drop(waiting);
+        if wake {
+            self.ring.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The next group with its weight: at most `limit_bytes` unless one command alone has more. Waits up to `patience` for
+    /// a first command.
+    pub(crate) fn take(&self, patience: Duration, limit_bytes: usize) -> (Taken, usize) {
+        let mut waiting = self.waiting.lock();
+        while waiting.commands.is_empty() {
+            if waiting.closed {
+                return (Taken::Closed, 0);
+            }
+            waiting.idle = true;
+            if self.ring.wait_for(&mut waiting, patience).timed_out() && waiting.commands.is_empty() {
+                waiting.idle = false;
+                return (if waiting.closed { Taken::Closed } else { Taken::Nothing }, 0);
+            }
+        }
+        let mut group = Vec::with_capacity(waiting.commands.len().min(MAX_GROUP_COMMANDS));
+        let mut bytes = 0;
+        while let Some((weight, _)) = waiting.commands.front() {
+            if !group.is_empty() && (bytes + weight > limit_bytes || group.len() == MAX_GROUP_COMMANDS) {
+                break;
+            }
+            if let Some((weight, command)) = waiting.commands.pop_front() {
+                bytes += weight;
+                group.push(command);
+            }
+        }
+        waiting.bytes -= bytes;
+        (Taken::Group(group), bytes)
+    }
+
+    /// Refuses all that comes from now on; what waits is still taken.
+    pub(crate) fn close(&self) {
+        self.waiting.lock().closed = true;
+        self.ring.notify_one();
+    }
+
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.waiting.lock().bytes
+    }
+}
