@@ -1,1 +1,43 @@
-//! In the making.
+//! The doors of HTTP, SSE and WebSocket: decode, one call to the engine, encode.
+//!
+//! In reading order: how connections come in and who may call, what a request and an answer are made of, the native
+//! API, the sockets, the dialects of the seed documents, and the documents that describe it all.
+
+mod gateway;
+mod guard;
+pub mod limits;
+mod problem;
+mod routes;
+mod server;
+
+mod body;
+mod cursor;
+mod idempotency;
+mod json;
+mod json_text;
+mod params;
+mod timestamp;
+
+mod cloudevents;
+mod groups;
+mod health;
+mod metrics;
+mod records;
+mod scrape;
+mod stats;
+mod topics;
+
+mod live_doors;
+mod sse;
+mod ws;
+
+mod dialects;
+mod rates;
+mod receipts;
+
+mod docs;
+
+pub use gateway::{Gateway, GatewayConfig};
+pub use problem::{ApiError, Code, Problem, code_of};
+pub use routes::openapi;
+pub use server::{ConnectionPlace, serve};

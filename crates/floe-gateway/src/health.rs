@@ -1,0 +1,116 @@
+//! `/health`: for people, for supervisors (`live`: restart me), and for balancers (`ready`: send me work).
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use floe_engine::StorageState;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    gateway::Gateway,
+    json::answer,
+    params::RawParams,
+    problem::{ApiError, Code, Problem},
+};
+
+/// How the server is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `ok`, `degraded` (reads only, or damage was found) or `stopping`.
+    status: &'static str,
+    uptime_sec: u64,
+    topics: usize,
+    /// Live WebSocket and SSE subscriptions.
+    subscribers: usize,
+    version: &'static str,
+    engine: &'static str,
+    storage: &'static str,
+    /// Ranges found damaged on disk; they are not served.
+    damaged_ranges: usize,
+}
+
+/// A single word.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Status {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// How the server is
+///
+/// Always 200 while it answers; `status` says the rest.
+#[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, description = "Its state", body = Health)))]
+pub(crate) async fn health(
+    State(gateway): State<Arc<Gateway>>,
+    params: RawParams,
+) -> Result<Response, ApiError> {
+    params.only(&[])?;
+    let engine = gateway.engine().health();
+    let status = match engine.storage {
+        _ if gateway.is_stopping() => "stopping",
+        StorageState::Stopping => "stopping",
+        StorageState::Writable if engine.damage.is_empty() => "ok",
+        StorageState::Writable | StorageState::Full | StorageState::Failed => "degraded",
+    };
+    let health = Health {
+        status,
+        uptime_sec: gateway.uptime().as_secs(),
+        topics: gateway.engine().topics().len(),
+        subscribers: gateway.live().total_subscribers(),
+        version: env!("CARGO_PKG_VERSION"),
+        engine: engine.engine,
+        storage: storage_name(engine.storage),
+        damaged_ranges: engine.damage.len(),
+    };
+    Ok(answer(StatusCode::OK, health))
+}
+
+/// Whether the process lives
+#[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200, description = "It does", body = Status)))]
+pub(crate) async fn live(params: RawParams) -> Result<Response, ApiError> {
+    params.only(&[])?;
+    Ok(answer(StatusCode::OK, Status { status: "ok" }))
+}
+
+/// Whether it can take work
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "operations",
+    responses(
+        (status = 200, description = "It can", body = Status),
+        (status = 503, description = "It can't, and why", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn ready(
+    State(gateway): State<Arc<Gateway>>,
+    params: RawParams,
+) -> Result<Response, ApiError> {
+    params.only(&[])?;
+    let not_ready = |code, why| Err(ApiError::new(code, why).restatus(StatusCode::SERVICE_UNAVAILABLE));
+    if gateway.is_stopping() {
+        return not_ready(Code::Unavailable, "the server is stopping");
+    }
+    match gateway.engine().health().storage {
+        StorageState::Writable => Ok(answer(StatusCode::OK, Status { status: "ok" })),
+        StorageState::Full => {
+            not_ready(Code::StorageFull, "the disk is full; reads go on, writing resumes by itself")
+        }
+        StorageState::Failed => not_ready(
+            Code::StorageFailed,
+            "a write to disk failed; reads go on, no more writes until a restart",
+        ),
+        StorageState::Stopping => not_ready(Code::Unavailable, "the engine is stopping"),
+    }
+}
+
+fn storage_name(state: StorageState) -> &'static str {
+    match state {
+        StorageState::Writable => "writable",
+        StorageState::Full => "full",
+        StorageState::Failed => "failed",
+        StorageState::Stopping => "stopping",
+    }
+}

@@ -1,0 +1,145 @@
+//! What the engine and the live fan-out are asked when somebody scrapes the metrics.
+
+use std::fmt;
+
+use floe_engine::{EngineHealth, GroupDescription, StorageState, TopicSummary};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet},
+    metrics::MetricType,
+    registry::Unit,
+};
+
+use crate::{gateway::Gateway, limits::SCRAPED_MAX};
+
+/// A picture of topics, groups and storage at one moment.
+#[derive(Debug)]
+pub(crate) struct Scrape {
+    uptime_seconds: f64,
+    health: EngineHealth,
+    topics: Vec<(TopicSummary, usize)>,
+    topics_omitted: usize,
+    groups: Vec<GroupDescription>,
+    groups_omitted: usize,
+}
+
+impl Scrape {
+    pub(crate) fn of(gateway: &Gateway) -> Self {
+        let engine = gateway.engine();
+        let mut topics = engine.topics();
+        let mut groups = engine.groups();
+        let topics_omitted = topics.len().saturating_sub(SCRAPED_MAX);
+        let groups_omitted = groups.len().saturating_sub(SCRAPED_MAX);
+        topics.truncate(SCRAPED_MAX);
+        groups.truncate(SCRAPED_MAX);
+        let with_subscribers = |topic: TopicSummary| {
+            let subscribers = gateway.live().subscribers(&topic.name);
+            (topic, subscribers)
+        };
+        Self {
+            uptime_seconds: gateway.uptime().as_secs_f64(),
+            health: engine.health(),
+            topics: topics.into_iter().map(with_subscribers).collect(),
+            topics_omitted,
+            // A group deleted since the list was made is no longer of interest.
+            groups: groups.iter().filter_map(|group| engine.describe_group(&group.group).ok()).collect(),
+            groups_omitted,
+        }
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let out = &mut encoder;
+        let info = [("version", env!("CARGO_PKG_VERSION")), ("engine", self.health.engine)];
+        out.encode_descriptor("floe_build", "What runs", None, MetricType::Info)?.encode_info(&info)?;
+        gauge(out, "floe_uptime", "Time since the doors opened", Some(&Unit::Seconds), &self.uptime_seconds)?;
+        self.encode_storage(out)?;
+        self.encode_topics(out)?;
+        self.encode_groups(out)
+    }
+}
+
+impl Scrape {
+    fn encode_storage(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let health = &self.health;
+        let writable = i64::from(health.storage == StorageState::Writable);
+        gauge(out, "floe_storage_writable", "1 if records can be stored, else 0", None, &writable)?;
+        let queued = as_i64(health.queued_bytes);
+        gauge(out, "floe_storage_queued", "Waiting to be written", Some(&Unit::Bytes), &queued)?;
+        let stored = as_i64(health.stored_bytes);
+        gauge(out, "floe_storage_stored", "The journal's segments on disk", Some(&Unit::Bytes), &stored)?;
+        let damaged = as_i64(health.damage.len());
+        gauge(out, "floe_storage_damaged_ranges", "Ranges found damaged on disk", None, &damaged)?;
+        let omitted = as_i64(self.topics_omitted);
+        gauge(out, "floe_metrics_topics_omitted", "Topics over the limit of one scrape", None, &omitted)?;
+        let omitted = as_i64(self.groups_omitted);
+        gauge(out, "floe_metrics_groups_omitted", "Groups over the limit of one scrape", None, &omitted)
+    }
+
+    fn encode_topics(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Records ever accepted";
+        let mut family = out.encode_descriptor("floe_topic_messages", help, None, MetricType::Counter)?;
+        for (topic, _) in &self.topics {
+            let labels = [("topic", topic.name.as_str())];
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&topic.messages, None)?;
+        }
+        let mut topic_gauge =
+            |name: &str, help: &str, unit: Option<&Unit>, value: &dyn Fn(&TopicSummary, usize) -> i64| {
+                let mut family = out.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+                for (topic, subscribers) in &self.topics {
+                    let labels = [("topic", topic.name.as_str())];
+                    family.encode_family(&labels)?.encode_gauge(&value(topic, *subscribers))?;
+                }
+                Ok(())
+            };
+        topic_gauge("floe_topic_stored", "Stored now", Some(&Unit::Bytes), &|topic, _| as_i64(topic.bytes))?;
+        topic_gauge("floe_topic_partitions", "Partitions", None, &|topic, _| i64::from(topic.partitions))?;
+        topic_gauge("floe_topic_subscribers", "Live subscriptions", None, &|_, subscribers| {
+            as_i64(subscribers)
+        })
+    }
+
+    fn encode_groups(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family =
+            out.encode_descriptor("floe_group_members", "Members now", None, MetricType::Gauge)?;
+        for group in &self.groups {
+            let labels = [("group", group.group.as_str())];
+            family.encode_family(&labels)?.encode_gauge(&as_i64(group.members.len()))?;
+        }
+        let mut position = |name: &str, help: &str, value: &dyn Fn(&floe_engine::GroupLag) -> i64| {
+            let mut family = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for group in &self.groups {
+                for at in &group.partitions {
+                    let partition = at.partition.to_string();
+                    let labels = [
+                        ("consumergroup", group.group.as_str()),
+                        ("topic", at.topic.as_str()),
+                        ("partition", partition.as_str()),
+                    ];
+                    family.encode_family(&labels)?.encode_gauge(&value(at))?;
+                }
+            }
+            Ok(())
+        };
+        position("kafka_consumergroup_current_offset", "The next offset that the group will read", &|at| {
+            at.committed
+        })?;
+        position("kafka_consumergroup_lag", "Records the group has yet to read", &|at| as_i64(at.lag))
+    }
+}
+
+fn gauge(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: &impl EncodeGaugeValue,
+) -> fmt::Result {
+    out.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(value)
+}
+
+/// A gauge is signed; what doesn't fit is shown as the largest number there is.
+fn as_i64(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,63 @@
+//! Connections and the end of the server.
+
+use std::time::{Duration, Instant};
+
+use floe_gateway::GatewayConfig;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::floe::Floe;
+
+#[tokio::test]
+async fn waits_end_when_the_server_stops() {
+    let mut floe = Floe::start().await;
+    floe.topic("t", 1).await;
+    let started = Instant::now();
+    let read = floe.call("GET", "/topics/t/records?partition=0&wait_ms=60000").send();
+    let poll = json!({ "topics": ["t"], "wait_ms": 60000 });
+    let leased = floe.call("POST", "/groups/a/poll").json(&poll).send();
+    let poll = json!({ "topics": ["t"], "wait_ms": 60000, "auto_commit": true });
+    let committed = floe.call("POST", "/groups/b/poll").json(&poll).send();
+    let waiting = tokio::spawn(async move { tokio::join!(read, leased, committed) });
+    // All three are in the engine once their connections are counted.
+    while !floe.get("/metrics").await.text().contains("floe_http_connections 4") {
+        tokio::task::yield_now().await;
+    }
+    floe.begin_stop();
+    let (read, leased, committed) = waiting.await.unwrap();
+    for answer in [read, leased, committed] {
+        assert_eq!(answer.ok(200)["records"], json!([]));
+    }
+    assert!(started.elapsed() < Duration::from_secs(9));
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_the_stop_up() {
+    let floe = Floe::start().await;
+    let mut idle = TcpStream::connect(floe.address).await.unwrap();
+    idle.write_all(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let started = Instant::now();
+    floe.stop().await;
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let config = GatewayConfig { max_connections: Some(1), ..GatewayConfig::default() };
+    let floe = Floe::with(&config).await;
+    let mut held = TcpStream::connect(floe.address).await.unwrap();
+    held.write_all(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    held.read_exact(&mut first).await.unwrap();
+    let mut second = TcpStream::connect(floe.address).await.unwrap();
+    let mut answer = Vec::new();
+    second.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 503 "));
+    drop(held);
+}

@@ -1,0 +1,54 @@
+//! Opening and closing the engine. Both block on the disk, so neither runs on the runtime's own threads.
+
+use anyhow::Context;
+use floe_engine::{Clock, EmbeddedConfig, Engine};
+use floe_journal::{JournalConfig, RecoveryReport};
+
+use super::data_dir::DataDirectory;
+use crate::config::settings::{EngineKind, Settings};
+
+/// Opens the engine; returns when it can read and write.
+pub(super) async fn open(settings: &Settings, directory: &DataDirectory) -> anyhow::Result<Engine> {
+    let EngineKind::Embedded = settings.engine;
+    let config = EmbeddedConfig {
+        data_dir: directory.path().to_owned(),
+        ephemeral: directory.is_ephemeral(),
+        journal: JournalConfig {
+            segment_bytes: settings.journal.segment_bytes,
+            tail_cache_bytes: usize::try_from(settings.journal.tail_cache_bytes).unwrap_or(usize::MAX),
+        },
+        clock: Clock::system(),
+    };
+    let opened = tokio::task::spawn_blocking(move || Engine::open_embedded(config));
+    let engine = opened.await.context("opening the engine broke down")??;
+    if let Some(report) = engine.recovery() {
+        tell(report);
+    }
+    Ok(engine)
+}
+
+/// Makes durable what came, and lets go of the log.
+pub(super) async fn close(engine: Engine) {
+    if let Err(error) = tokio::task::spawn_blocking(move || engine.close()).await {
+        tracing::error!(%error, "closing the engine broke down");
+    }
+}
+
+/// Says what was found at the end of the log, if it is worth a line.
+fn tell(report: &RecoveryReport) {
+    if report.cut_bytes > 0 {
+        tracing::warn!(
+            cut_bytes = report.cut_bytes,
+            cut_frames = report.cut_frames,
+            kept_in = report.cut_file.as_deref(),
+            "the log ended in an unfinished write, which nobody was promised: it was cut off and kept aside"
+        );
+    }
+    tracing::debug!(
+        end = report.end,
+        durable_through = report.durable_through,
+        sealed_segments = report.sealed_segments,
+        scanned = report.scanned,
+        "the log is open"
+    );
+}
