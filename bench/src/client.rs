@@ -1,9 +1,10 @@
 //! An HTTP/1.1 client that costs as little as possible: request bytes made once, answers only measured.
 
 use std::{
+    cell::RefCell,
+    io::{Read, Write},
     net::SocketAddr,
     rc::Rc,
-    cell::RefCell,
     time::{Duration, Instant},
 };
 
@@ -118,22 +119,13 @@ pub(crate) struct Load {
     pub(crate) p50_ms: f64,
 }
 
-/// How a load is driven.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Pace {
-    /// The next request follows the answer.
-    Closed,
-    /// This many a second over all connections, whatever the answers do; latency counts from the intended moment.
-    Open(f64),
-}
-
-/// Sends `requests` in turn over `connections`, for `duration`; every answer must be a success.
+/// Sends `requests` in turn over `connections`, for `duration`, each request following the answer before; every answer
+/// must be a success.
 pub(crate) async fn load(
     address: SocketAddr,
     requests: Rc<Vec<Vec<u8>>>,
     connections: usize,
     duration: Duration,
-    pace: Pace,
 ) -> anyhow::Result<Load> {
     let times = Rc::new(RefCell::new(Histogram::<u64>::new(3)?));
     let local = LocalSet::new();
@@ -144,29 +136,13 @@ pub(crate) async fn load(
         tasks.push(local.spawn_local(async move {
             let mut connection = Connection::open(address).await?;
             let mut turn = index;
-            let mut sent = 0u32;
-            loop {
-                let intended = match pace {
-                    Pace::Closed => Instant::now(),
-                    Pace::Open(rate) => {
-                        let each = Duration::from_secs_f64(connections as f64 / rate);
-                        let at = start + each.mul_f64(f64::from(sent) + index as f64 / connections as f64);
-                        tokio::time::sleep_until(at.into()).await;
-                        at
-                    }
-                };
-                if start.elapsed() >= duration {
-                    return anyhow::Ok(());
-                }
-                let answer = connection.ask(&requests[turn % requests.len()]).await?;
-                if !(200..300).contains(&answer.status) {
-                    bail!("answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
-                }
-                let micros = u64::try_from(intended.elapsed().as_micros())?;
-                times.borrow_mut().record(micros)?;
+            while start.elapsed() < duration {
+                let sent = Instant::now();
+                check(&connection.ask(&requests[turn % requests.len()]).await?)?;
+                times.borrow_mut().record(u64::try_from(sent.elapsed().as_micros())?)?;
                 turn += connections;
-                sent += 1;
             }
+            anyhow::Ok(())
         }));
     }
     local
@@ -177,11 +153,81 @@ pub(crate) async fn load(
             anyhow::Ok(())
         })
         .await?;
-    let seconds = start.elapsed().as_secs_f64();
-    let times = times.borrow();
-    Ok(Load {
-        requests_per_second: times.len() as f64 / seconds,
-        p99_ms: times.value_at_quantile(0.99) as f64 / 1000.0,
-        p50_ms: times.value_at_quantile(0.50) as f64 / 1000.0,
-    })
+    Ok(Load::of(&times.borrow(), start.elapsed()))
+}
+
+/// Sends one request again and again at a rate over all connections, whatever the answers do; times count from the
+/// moment at which a request was due. A thread for each connection: the runtime's timers are too coarse for this.
+pub(crate) fn open_loop(
+    address: SocketAddr,
+    request: &[u8],
+    connections: u32,
+    duration: Duration,
+    rate: f64,
+) -> anyhow::Result<Load> {
+    let each = Duration::from_secs_f64(f64::from(connections) / rate);
+    let start = Instant::now() + Duration::from_millis(50);
+    let times = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..connections)
+            .map(|lane| {
+                let first = start + each.mul_f64(f64::from(lane) / f64::from(connections));
+                scope.spawn(move || open_lane(address, request, first, each, duration))
+            })
+            .collect();
+        let mut all = Histogram::<u64>::new(3)?;
+        for lane in lanes {
+            all.add(lane.join().map_err(|_| anyhow::anyhow!("a lane panicked"))??)?;
+        }
+        anyhow::Ok(all)
+    })?;
+    Ok(Load::of(&times, duration))
+}
+
+fn open_lane(
+    address: SocketAddr,
+    request: &[u8],
+    first: Instant,
+    each: Duration,
+    duration: Duration,
+) -> anyhow::Result<Histogram<u64>> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let mut times = Histogram::new(3)?;
+    let mut buffer = vec![0; 4096];
+    let mut due = first;
+    while due < first + duration {
+        #[expect(clippy::disallowed_methods, reason = "the pace is what is measured at")]
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        stream.write_all(request)?;
+        let mut filled = 0;
+        loop {
+            filled += stream.read(&mut buffer[filled..])?;
+            if let Some((status, head, length)) = parse_head(&buffer[..filled])?
+                && filled >= head + length
+            {
+                check(&Answer { status, body: Vec::new() })?;
+                break;
+            }
+        }
+        times.record(u64::try_from(due.elapsed().as_micros())?)?;
+        due += each;
+    }
+    Ok(times)
+}
+
+fn check(answer: &Answer) -> anyhow::Result<()> {
+    if !(200..300).contains(&answer.status) {
+        bail!("answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+    }
+    Ok(())
+}
+
+impl Load {
+    fn of(times: &Histogram<u64>, took: Duration) -> Self {
+        Self {
+            requests_per_second: times.len() as f64 / took.as_secs_f64(),
+            p99_ms: times.value_at_quantile(0.99) as f64 / 1000.0,
+            p50_ms: times.value_at_quantile(0.50) as f64 / 1000.0,
+        }
+    }
 }

@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use super::Plan;
 use crate::{
-    client::{self, Pace, load, request},
+    client::{self, load, request},
     fanout::{self, Peer},
     memory, nats,
     report::{Line, median},
@@ -108,7 +108,7 @@ pub(super) async fn idle_cost(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     // what a publish costs is the server's processor time for it
     let cost = async || -> anyhow::Result<f64> {
         let before = memory::processor(floe.pid())?;
-        let reached = load(floe.address, requests.clone(), 16, duration, Pace::Closed).await?;
+        let reached = load(floe.address, requests.clone(), 16, duration).await?;
         let spent = memory::processor(floe.pid())? - before;
         Ok(spent / (reached.requests_per_second * duration.as_secs_f64()) * 1e6)
     };

@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use super::Plan;
 use crate::{
-    client::{self, Pace, load, request},
+    client::{self, load, open_loop, request},
     copy_loop,
     report::{Line, median},
     server::Server,
@@ -40,8 +40,8 @@ pub(super) async fn single(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let to_bare = Rc::new(vec![request("POST", "/", "application/json", body.as_bytes())]);
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..plan.turns {
-        let a = load(floe.address, to_floe.clone(), CONNECTIONS, duration, Pace::Closed).await?;
-        let b = load(bare.address, to_bare.clone(), CONNECTIONS, duration, Pace::Closed).await?;
+        let a = load(floe.address, to_floe.clone(), CONNECTIONS, duration).await?;
+        let b = load(bare.address, to_bare.clone(), CONNECTIONS, duration).await?;
         ratios.push(a.requests_per_second / b.requests_per_second);
         ours.push(a.requests_per_second);
         theirs.push(b.requests_per_second);
@@ -60,7 +60,7 @@ pub(super) async fn single(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let rate = ours / 4.0;
     let (mut p99s, mut syncs, mut extra, mut p50s) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..plan.turns {
-        let a = load(floe.address, to_floe.clone(), CONNECTIONS, duration, Pace::Open(rate)).await?;
+        let a = open_loop(floe.address, &to_floe[0], CONNECTIONS as u32, duration, rate)?;
         let sync = copy_loop::run(&plan.work, 4096, duration, Some(Duration::from_millis(1)))?;
         extra.push(a.p99_ms - sync.sync_p99_ms);
         p99s.push(a.p99_ms);
@@ -93,7 +93,7 @@ pub(super) async fn batches(plan: &Plan) -> anyhow::Result<Vec<Line>> {
         Rc::new(vec![request("POST", "/topics/bench/records", "application/x-ndjson", body.as_bytes())]);
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..plan.turns {
-        let a = load(floe.address, requests.clone(), 8, duration, Pace::Closed).await?;
+        let a = load(floe.address, requests.clone(), 8, duration).await?;
         let ours_bytes = a.requests_per_second * body.len() as f64;
         let b = copy_loop::run(&plan.work, 4 * body.len(), duration, None)?;
         ratios.push(ours_bytes / b.bytes_per_second);
@@ -134,8 +134,8 @@ pub(super) async fn many_topics(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let all = Rc::new((0..TOPICS).map(|index| to(index * 7_919 % TOPICS)).collect::<Vec<_>>());
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..plan.turns {
-        let a = load(floe.address, all.clone(), CONNECTIONS, duration, Pace::Closed).await?;
-        let b = load(floe.address, one.clone(), CONNECTIONS, duration, Pace::Closed).await?;
+        let a = load(floe.address, all.clone(), CONNECTIONS, duration).await?;
+        let b = load(floe.address, one.clone(), CONNECTIONS, duration).await?;
         ratios.push(a.requests_per_second / b.requests_per_second);
         ours.push(a.requests_per_second);
         theirs.push(b.requests_per_second);

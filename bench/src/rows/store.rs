@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use super::Plan;
 use crate::{
-    client::{self, Pace, drain, load, request},
+    client::{self, drain, load, request},
     report::{Line, median},
     server::Server,
 };
@@ -24,7 +24,7 @@ async fn fill(server: &Server, topic: &str, bytes: f64) -> anyhow::Result<()> {
     let mut left = bytes;
     while left > 0.0 {
         let seconds = 2;
-        let reached = load(server.address, requests.clone(), 4, Duration::from_secs(seconds), Pace::Closed).await?;
+        let reached = load(server.address, requests.clone(), 4, Duration::from_secs(seconds)).await?;
         left -= reached.requests_per_second * seconds as f64 * body.len() as f64;
     }
     Ok(())

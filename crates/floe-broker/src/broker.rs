@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -18,13 +18,12 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::{
-    BrokerError, Catalog, Clock, NewRecord, Topic, TopicName,
-    batch::BatchBuilder,
-    command::{Answer, AppendCommand, AppendOutcome, BuiltBatch, Command, Content},
+    BrokerError, Catalog, Clock, MAX_IDEMPOTENCY_KEY_BYTES, NewRecord, Topic, TopicName,
+    append_plan::{AppendPlan, placements},
+    command::{Answer, AppendCommand, Command, PositionsMode},
     group::PartitionKey,
     groups::{Groups, check_group_name},
     janitor::janitor_loop,
-    partitioner::partition_for_key,
     queue::CommandQueue,
     record::Acks,
     state::{State, StateEntry},
@@ -57,6 +56,10 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Everything before this position of the journal is on disk and published.
     visible: AtomicU64,
+    /// The largest frame that the journal takes.
+    pub(crate) max_frame_bytes: u64,
+    /// A thread of the broker panicked, or decided what could not be written: nothing more is written.
+    broken: AtomicBool,
     stop_janitor: Mutex<bool>,
     janitor_bell: Condvar,
 }
@@ -88,11 +91,22 @@ impl Shared {
         command: impl FnOnce(Answer<T>) -> Command,
     ) -> Result<oneshot::Receiver<Result<T, BrokerError>>, BrokerError> {
         let (answer, receiver) = oneshot::channel();
-        if self.journal.is_failed() {
+        if self.is_failed() {
             return Err(BrokerError::StorageFailed);
         }
         self.queue.put(command(answer))?;
         Ok(receiver)
+    }
+
+    /// Whether nothing more is written before a restart.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.broken.load(Ordering::Acquire) || self.journal.is_failed()
+    }
+
+    /// Stops writing for good: the state in memory is no longer that of the journal.
+    pub(crate) fn break_down(&self) {
+        self.broken.store(true, Ordering::Release);
+        self.queue.break_down();
     }
 
     /// Rests until the period is over; answers whether to stop.
@@ -102,6 +116,21 @@ impl Shared {
             self.janitor_bell.wait_for(&mut stop, period);
         }
         *stop
+    }
+}
+
+/// An order that is given and not yet carried out. It will be, or fails, whether or not somebody waits.
+#[derive(Debug)]
+#[must_use = "nothing is known before it is done"]
+pub struct Pending<T>(oneshot::Receiver<Result<T, BrokerError>>);
+
+/// Positions on their way to the disk.
+pub type PendingPositions = Pending<Vec<(PartitionKey, i64)>>;
+
+impl<T> Pending<T> {
+    /// Waits until it is on disk.
+    pub async fn done(self) -> Result<T, BrokerError> {
+        answered(self.0).await
     }
 }
 
@@ -137,6 +166,8 @@ impl Broker {
             journal,
             clock: config.clock,
             visible: AtomicU64::new(durable),
+            max_frame_bytes: appender.max_frame_bytes(),
+            broken: AtomicBool::new(false),
             stop_janitor: Mutex::new(false),
             janitor_bell: Condvar::new(),
         });
@@ -146,7 +177,7 @@ impl Broker {
         let for_janitor = shared.clone();
         let period = config.janitor_period;
         let threads = vec![
-            spawn("floe-writer", move || write_loop(&for_writer, state, appender, groups)),
+            spawn("floe-writer", move || write_loop(&for_writer, state, appender, &groups)),
             spawn("floe-syncer", move || sync_loop(&for_syncer, syncer, &written)),
             spawn("floe-janitor", move || janitor_loop(&for_janitor, period)),
         ];
@@ -182,6 +213,12 @@ impl Broker {
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.shared.journal
+    }
+
+    /// Whether a write failed: nothing more is written before a restart.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.shared.is_failed()
     }
 
     /// Time, as the broker sees it.
@@ -250,13 +287,27 @@ impl Broker {
         if topic.name.is_internal() {
             return Err(BrokerError::InternalTopic { topic: topic.name.to_string() });
         }
+        if idempotency.as_ref().is_some_and(|(key, _)| key.len() > MAX_IDEMPOTENCY_KEY_BYTES) {
+            let what = "bytes of an Idempotency-Key";
+            return Err(BrokerError::LimitReached { what, limit: MAX_IDEMPOTENCY_KEY_BYTES });
+        }
         let acks = acks.unwrap_or_else(|| topic.config().acks());
         let plan = AppendPlan::new(&topic, records, self.shared.clock.now_ms())?;
-        let AppendPlan { content, order } = plan;
-        let append = |answer| {
-            Command::Append(AppendCommand { topic: topic.clone(), content, acks, idempotency, answer })
-        };
-        let receiver = self.shared.send(append)?;
+        let AppendPlan { content, built_ms, order } = plan;
+        let keyed = idempotency.is_some();
+        let in_order = order.iter().filter(|_| keyed).map(|(partition, _)| *partition).collect();
+        let receiver = self.shared.send(|answer| {
+            let topic = topic.clone();
+            Command::Append(AppendCommand {
+                topic,
+                content,
+                built_ms,
+                order: in_order,
+                acks,
+                idempotency,
+                answer,
+            })
+        })?;
         if acks == Acks::None {
             let placed = order.into_iter().map(|(partition, time)| (partition, -1, time.unwrap_or(-1)));
             return Ok((placed.collect(), false));
@@ -265,17 +316,17 @@ impl Broker {
         Ok((placements(&outcome, &order, &topic), outcome.replayed))
     }
 
-    /// Sets a group's positions; with `only_new`, those it has already stay. Answers the positions in force.
-    pub async fn set_positions(
+    /// Orders a group's positions to be set. Orders are carried out as they were given: whoever gives them under the
+    /// group's lock knows their order. Answers, when done, the positions in force.
+    pub fn set_positions(
         &self,
         group: &str,
         positions: Vec<(PartitionKey, i64)>,
-        only_new: bool,
-    ) -> Result<Vec<(PartitionKey, i64)>, BrokerError> {
+        mode: PositionsMode,
+    ) -> Result<PendingPositions, BrokerError> {
         check_group_name(group)?;
         let group = group.to_owned();
-        answered(self.shared.send(|answer| Command::SetPositions { group, positions, only_new, answer })?)
-            .await
+        self.shared.send(|answer| Command::SetPositions { group, positions, mode, answer }).map(Pending)
     }
 
     /// Takes a group's positions on a topic away.
@@ -284,11 +335,15 @@ impl Broker {
         answered(self.shared.send(|answer| Command::RemovePositions { group, topic, answer })?).await
     }
 
-    /// Deletes a group.
-    pub async fn delete_group(&self, group: &str) -> Result<(), BrokerError> {
+    /// Orders a group to be deleted; see [`set_positions`](Self::set_positions) for the order of orders.
+    pub fn delete_group(&self, group: &str) -> Result<Pending<()>, BrokerError> {
         let name = group.to_owned();
-        let deleted =
-            answered(self.shared.send(|answer| Command::DeleteGroup { group: name, answer })?).await;
+        self.shared.send(|answer| Command::DeleteGroup { group: name, answer }).map(Pending)
+    }
+
+    /// Waits for a group's deletion.
+    pub async fn group_deleted(&self, group: &str, deleted: Pending<()>) -> Result<(), BrokerError> {
+        let deleted = deleted.done().await;
         // a group that only ever had members or deliveries has nothing in the journal
         if let Err(BrokerError::GroupNotFound { .. }) = &deleted
             && self.shared.groups.get(group).is_ok()
@@ -328,100 +383,4 @@ fn checked_name(name: &str) -> Result<TopicName, BrokerError> {
         return Err(BrokerError::InternalTopic { topic: name.to_owned() });
     }
     Ok(checked)
-}
-
-/// An append's records, sorted into partitions before the writer sees them: several records are built into batches
-/// here, on the caller's thread, so that the writer only has to set their offsets.
-struct AppendPlan {
-    content: Content,
-    /// Per record, in the order given: its partition and its own timestamp.
-    order: Vec<(u32, Option<i64>)>,
-}
-
-impl AppendPlan {
-    fn new(topic: &Topic, records: Vec<NewRecord>, now_ms: i64) -> Result<Self, BrokerError> {
-        let count = topic.partition_count();
-        let sticky = topic.next_sticky(count);
-        let choose = |record: &NewRecord| match (record.partition, &record.key) {
-            (Some(partition), _) if partition < count => Ok(partition),
-            (Some(partition), _) => topic.partition(partition).map(|_| partition),
-            (None, Some(key)) => Ok(partition_for_key(key, count)),
-            (None, None) => Ok(sticky),
-        };
-        let mut records = records;
-        let mut order = Vec::with_capacity(records.len());
-        for record in &records {
-            order.push((choose(record)?, record.timestamp));
-        }
-        let content = match records.len() {
-            0 => Content::Batches(Vec::new()),
-            1 => Content::Record { partition: order[0].0, record: records.swap_remove(0) },
-            _ => Content::Batches(build(topic, &records, &order, now_ms)?),
-        };
-        Ok(Self { content, order })
-    }
-}
-
-/// Builds batches, in the order of the partitions' first records; a partition with much gets several.
-fn build(
-    topic: &Topic,
-    records: &[NewRecord],
-    order: &[(u32, Option<i64>)],
-    now_ms: i64,
-) -> Result<Vec<BuiltBatch>, BrokerError> {
-    let limit = topic.config().max_message_bytes();
-    let mut open: BTreeMap<u32, BatchBuilder> = BTreeMap::new();
-    let mut built = Vec::new();
-    for (record, (partition, _)) in records.iter().zip(order) {
-        let builder = open.entry(*partition).or_default();
-        let mut size = builder.size_with_record(record, now_ms);
-        if size > limit && !builder.is_empty() {
-            built.push(finish(*partition, std::mem::take(builder)));
-            size = builder.size_with_record(record, now_ms);
-        }
-        if size > limit {
-            return Err(BrokerError::RecordTooLarge { topic: topic.name.to_string(), size, limit });
-        }
-        builder.push_record(record, now_ms);
-    }
-    built.extend(
-        open.into_iter().filter(|(_, builder)| !builder.is_empty()).map(|(p, builder)| finish(p, builder)),
-    );
-    Ok(built)
-}
-
-fn finish(partition: u32, builder: BatchBuilder) -> BuiltBatch {
-    let records = u32::try_from(builder.len()).expect("a request's records fit");
-    BuiltBatch { partition, records, bytes: builder.finish(0) }
-}
-
-/// Each record's place, from the runs of its partition.
-fn placements(outcome: &AppendOutcome, order: &[(u32, Option<i64>)], topic: &Topic) -> Vec<(u32, i64, i64)> {
-    let log_append = topic.config().timestamp_type() == crate::batch::TimestampType::LogAppend;
-    let time = |own: Option<i64>| {
-        if log_append { outcome.timestamp_ms } else { own.unwrap_or(outcome.timestamp_ms) }
-    };
-    let runs = outcome.runs.as_slice();
-    if let [run] = runs {
-        return order
-            .iter()
-            .zip(run.base_offset..)
-            .map(|((_, own), offset)| (run.partition, offset, time(*own)))
-            .collect();
-    }
-    let mut next: BTreeMap<u32, std::vec::IntoIter<i64>> = BTreeMap::new();
-    for run in runs {
-        let offsets = run.base_offset..run.base_offset + i64::from(run.count);
-        let known = next.remove(&run.partition).unwrap_or_default();
-        next.insert(run.partition, known.chain(offsets).collect::<Vec<_>>().into_iter());
-    }
-    // a replayed keyless append may sit in another partition than the one chosen this time
-    let fallback = runs.first().map_or(0, |run| run.partition);
-    let mut placed = Vec::with_capacity(order.len());
-    for (partition, own) in order {
-        let partition = if next.contains_key(partition) { *partition } else { fallback };
-        let offset = next.get_mut(&partition).and_then(Iterator::next).unwrap_or(-1);
-        placed.push((partition, offset, time(*own)));
-    }
-    placed
 }

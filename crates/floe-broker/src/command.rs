@@ -31,11 +31,11 @@ pub(crate) enum Command {
         topic: Arc<Topic>,
         answer: Answer<()>,
     },
-    /// Positions of a group; with `only_new`, those that are set already stay. Answers the positions in force.
+    /// Positions of a group. Answers the positions in force.
     SetPositions {
         group: String,
         positions: Vec<(PartitionKey, i64)>,
-        only_new: bool,
+        mode: PositionsMode,
         answer: Answer<Vec<(PartitionKey, i64)>>,
     },
     RemovePositions {
@@ -61,11 +61,26 @@ pub(crate) enum Command {
     },
 }
 
+/// How positions meet those that a group has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PositionsMode {
+    /// They replace them.
+    Set,
+    /// Those that are set already stay.
+    OnlyNew,
+    /// They replace them, and what was handed out from there on counts for nothing.
+    Reset,
+}
+
 /// Records for one topic.
 #[derive(Debug)]
 pub(crate) struct AppendCommand {
     pub(crate) topic: Arc<Topic>,
     pub(crate) content: Content,
+    /// When the batches were built: the time of records without one of their own.
+    pub(crate) built_ms: i64,
+    /// With an idempotency key: the partition of each record, in the order given.
+    pub(crate) order: Vec<u32>,
     pub(crate) acks: Acks,
     pub(crate) idempotency: Option<(String, u64)>,
     pub(crate) answer: Answer<AppendOutcome>,
@@ -139,7 +154,8 @@ impl Command {
     pub(crate) fn weight(&self) -> usize {
         let content = match self {
             Self::Append(append) => {
-                let key = append.idempotency.as_ref().map_or(0, |_| OVERHEAD_BYTES + 300);
+                let runs = append.order.len() * PlacedRun::STORED_BYTES;
+                let key = append.idempotency.as_ref().map_or(0, |_| OVERHEAD_BYTES + 300 + runs);
                 key + match &append.content {
                     Content::Record { record, .. } => record.weight(),
                     Content::Batches(batches) => {
@@ -168,6 +184,39 @@ impl Command {
             | Self::Retire { .. } => 0,
         };
         content + OVERHEAD_BYTES + 2 * crate::limits::MAX_GROUP_NAME_BYTES
+    }
+
+    /// Entries it may take in a frame, at most.
+    pub(crate) fn entries(&self) -> usize {
+        match self {
+            Self::Append(AppendCommand { content: Content::Batches(batches), .. }) => batches.len() + 1,
+            Self::Move { batches, .. } => batches.len(),
+            Self::Append(_)
+            | Self::CreateTopic { .. }
+            | Self::AlterTopic { .. }
+            | Self::DeleteTopic { .. }
+            | Self::SetPositions { .. }
+            | Self::RemovePositions { .. }
+            | Self::DeleteGroup { .. }
+            | Self::LogStart { .. }
+            | Self::Retire { .. } => 2,
+        }
+    }
+
+    /// The topic it is about, for errors.
+    pub(crate) fn topic(&self) -> String {
+        match self {
+            Self::Append(AppendCommand { topic, .. })
+            | Self::AlterTopic { topic, .. }
+            | Self::DeleteTopic { topic, .. }
+            | Self::RemovePositions { topic, .. } => topic.name.to_string(),
+            Self::CreateTopic { name, .. } => name.to_string(),
+            Self::SetPositions { .. }
+            | Self::DeleteGroup { .. }
+            | Self::LogStart { .. }
+            | Self::Move { .. }
+            | Self::Retire { .. } => String::new(),
+        }
     }
 
     /// Whether it may use the room that is kept for a full disk: what frees space, and what readers' progress needs.

@@ -20,6 +20,10 @@ pub struct Group {
     pub deliveries: Deliveries,
     /// Who is in it.
     pub members: Members,
+    /// Taken by who reads and commits at once, until that is on disk: so what was given out is never given out again.
+    pub commit_turn: Arc<tokio::sync::Mutex<()>>,
+    /// It was deleted; a group of the same name is another one.
+    pub(crate) gone: bool,
     /// Where the next poll starts to look, so that no partition is always last.
     pub turn: usize,
 }
@@ -58,6 +62,10 @@ impl Groups {
         check_group_name(group)?;
         let mut groups = self.groups.write();
         if groups.len() >= crate::limits::MAX_GROUPS {
+            // groups that only somebody's poll made, and that hold nothing
+            groups.retain(|_, group| Arc::strong_count(group) > 1 || !group.lock().is_blank());
+        }
+        if groups.len() >= crate::limits::MAX_GROUPS {
             return Err(BrokerError::LimitReached {
                 what: "consumer groups",
                 limit: crate::limits::MAX_GROUPS,
@@ -72,10 +80,15 @@ impl Groups {
         self.groups.read().iter().map(|(name, group)| (name.clone(), group.clone())).collect()
     }
 
-    pub(crate) fn set_positions(&self, group: &str, positions: Vec<(PartitionKey, i64)>) {
+    /// With `reset`, what was handed out of these partitions counts for nothing.
+    pub(crate) fn set_positions(&self, group: &str, positions: Vec<(PartitionKey, i64)>, reset: bool) {
         let known = self.groups.read().get(group).cloned();
         let group = known.unwrap_or_else(|| self.groups.write().entry(group.to_owned()).or_default().clone());
-        group.lock().positions.extend(positions);
+        let mut group = group.lock();
+        if reset {
+            positions.iter().for_each(|(key, _)| group.deliveries.reset(*key));
+        }
+        group.positions.extend(positions);
     }
 
     pub(crate) fn remove_positions(&self, group: &str, topic_id: u64) {
@@ -85,7 +98,10 @@ impl Groups {
     }
 
     pub(crate) fn remove(&self, group: &str) {
-        self.groups.write().remove(group);
+        let removed = self.groups.write().remove(group);
+        if let Some(removed) = removed {
+            removed.lock().gone = true;
+        }
     }
 
     pub(crate) fn forget_topic(&self, topic_id: u64) {
@@ -107,6 +123,11 @@ impl Group {
         forget_topic(&mut self.positions, topic_id);
         self.deliveries.forget_topic(topic_id);
         self.members.forget_topic(topic_id);
+    }
+
+    /// Whether nothing would be lost with it.
+    fn is_blank(&self) -> bool {
+        self.positions.is_empty() && self.members.is_empty() && self.deliveries.is_idle()
     }
 
     /// Whether the group has a position on a topic.

@@ -248,6 +248,9 @@ impl IdempotencyEntry {
 }
 
 impl PlacedRun {
+    /// Bytes it takes where it is stored.
+    pub(crate) const STORED_BYTES: usize = 16;
+
     fn decode(bytes: &mut &[u8]) -> Result<Self, IdempotencyDecodeError> {
         Ok(Self {
             partition: u32::from_le_bytes(take(bytes)?),

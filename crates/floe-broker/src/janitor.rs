@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use floe_journal::{BatchRef, Damage, DamageKind, PartitionId, SegmentUsage};
+use floe_journal::{BatchRef, Damage, DamageKind, PartitionId, Position, SegmentUsage};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 pub(crate) fn janitor_loop(shared: &Arc<Shared>, period: Duration) {
     let mut janitor = Janitor::new(shared);
     while !shared.janitor_rest(period) {
-        if shared.journal.is_failed() {
+        if shared.is_failed() {
             continue;
         }
         if let Err(error) = janitor.turn() {
@@ -30,6 +30,9 @@ pub(crate) fn janitor_loop(shared: &Arc<Shared>, period: Duration) {
     }
 }
 
+/// A moved batch takes this much more than its bytes, at most.
+const MOVED_OVERHEAD_BYTES: usize = 64;
+
 struct Janitor<'a> {
     shared: &'a Shared,
     /// Wall clock minus monotonic clock at start: what tells a clock that was set from time that passed.
@@ -37,11 +40,15 @@ struct Janitor<'a> {
     drift_told: bool,
     /// Where the round over all topics goes on.
     next_topic: usize,
+    /// The newest snapshot, and the one before: a segment is given up only when both hold what it tells, so that a
+    /// damaged snapshot costs nothing.
+    snapshots: (Position, Position),
 }
 
 impl<'a> Janitor<'a> {
     fn new(shared: &'a Shared) -> Self {
-        Self { shared, drift_at_start: drift(shared), drift_told: false, next_topic: 0 }
+        let snapshots = (shared.journal.snapshot_position(), 0);
+        Self { shared, drift_at_start: drift(shared), drift_told: false, next_topic: 0, snapshots }
     }
 
     fn turn(&mut self) -> Result<(), BrokerError> {
@@ -119,7 +126,7 @@ impl<'a> Janitor<'a> {
     }
 
     /// Gives back segments that hold nothing any more, and empties the one that holds least.
-    fn clean(&self) -> Result<(), BrokerError> {
+    fn clean(&mut self) -> Result<(), BrokerError> {
         // with state lost, a partition that nobody knows may be one that everybody wants back
         let doubtful = |damage: &Damage| {
             matches!(damage.kind, DamageKind::State | DamageKind::Frames | DamageKind::MissingSegment)
@@ -131,7 +138,11 @@ impl<'a> Janitor<'a> {
             let (topic_id, number) = split_journal_id(id);
             Some(self.shared.catalog.by_id(topic_id)?.partition(number).ok()?.start())
         };
-        let snapshot = self.shared.journal.snapshot_position();
+        let newest = self.shared.journal.snapshot_position();
+        if newest != self.snapshots.0 {
+            self.snapshots = (newest, self.snapshots.0);
+        }
+        let snapshot = self.snapshots.1;
         let usage = self.shared.journal.usage(&log_start);
         let done: Vec<&SegmentUsage> = usage.iter().filter(|segment| segment.end <= snapshot).collect();
         for segment in done.iter().filter(|segment| segment.live_bytes == 0) {
@@ -159,15 +170,21 @@ impl<'a> Janitor<'a> {
 
     /// Writes batches again; answers whether all could be read.
     fn move_all(&self, batches: &[(PartitionId, BatchRef)]) -> Result<bool, BrokerError> {
+        let most = usize::try_from(self.shared.max_frame_bytes / 2).map_or(MOVE_CHUNK_BYTES, |most| most.min(MOVE_CHUNK_BYTES));
         let mut chunk = Vec::new();
         let mut bytes = 0;
         for (partition, batch) in batches {
+            if !chunk.is_empty() && bytes + batch.length() + MOVED_OVERHEAD_BYTES > most {
+                let batches = std::mem::take(&mut chunk);
+                self.order(|answer| Command::Move { batches, answer })?;
+                bytes = 0;
+            }
             // a damaged batch stays where it is, and its segment with it: nothing is deleted for being damaged
             let Ok(body) = self.shared.journal.read(batch) else {
                 self.shared.journal.report_damaged(*partition, batch);
                 return Ok(false);
             };
-            bytes += body.len();
+            bytes += body.len() + MOVED_OVERHEAD_BYTES;
             chunk.push(MovedBatch {
                 partition: *partition,
                 flags: batch.flags(),
@@ -178,11 +195,6 @@ impl<'a> Janitor<'a> {
                 origin: batch.origin(),
                 bytes: body,
             });
-            if bytes >= MOVE_CHUNK_BYTES {
-                let batches = std::mem::take(&mut chunk);
-                self.order(|answer| Command::Move { batches, answer })?;
-                bytes = 0;
-            }
         }
         if !chunk.is_empty() {
             self.order(|answer| Command::Move { batches: chunk, answer })?;

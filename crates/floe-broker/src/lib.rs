@@ -3,6 +3,7 @@
 //! One thread decides and writes, one syncs and publishes; everybody else reads what is published. The core is
 //! synchronous; only answers come through futures.
 
+mod append_plan;
 pub mod batch;
 mod broker;
 mod catalog;
@@ -26,10 +27,11 @@ mod topic;
 mod topic_config;
 mod writer;
 
-pub use broker::{Broker, BrokerConfig};
+pub use broker::{Broker, BrokerConfig, Pending, PendingPositions};
 pub use catalog::Catalog;
 pub use claims::{ClaimRequest, Claimed};
 pub use clock::Clock;
+pub use command::PositionsMode;
 pub use error::BrokerError;
 pub use groups::{Group, Groups, check_group_name};
 pub use idempotency::{

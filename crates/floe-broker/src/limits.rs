@@ -8,6 +8,10 @@ pub const MAX_PARTITIONS: usize = 100_000;
 pub const MAX_QUEUED_BYTES: usize = 64 << 20;
 /// Bytes taken into one group commit, unless a single command is larger.
 pub const MAX_GROUP_BYTES: usize = 4 << 20;
+/// Entries of one group commit; a frame of the journal holds 65,536.
+pub const MAX_GROUP_ENTRIES: usize = 60_000;
+/// Batches that one append may be made of.
+pub const MAX_APPEND_BATCHES: usize = 20_000;
 /// Commands taken into one group commit.
 pub const MAX_GROUP_COMMANDS: usize = 8_192;
 /// A batch made of single records that wait together.

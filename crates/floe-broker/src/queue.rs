@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::{
     BrokerError,
     command::Command,
-    limits::{MAX_GROUP_COMMANDS, MAX_QUEUED_BYTES},
+    limits::{MAX_GROUP_COMMANDS, MAX_GROUP_ENTRIES, MAX_QUEUED_BYTES},
 };
 
 /// What waits to be written.
@@ -22,6 +22,8 @@ struct Waiting {
     commands: VecDeque<(usize, Command)>,
     bytes: usize,
     closed: bool,
+    /// Nobody takes any more.
+    broken: bool,
     /// The writer sleeps; it needn't be woken otherwise.
     idle: bool,
 }
@@ -41,8 +43,10 @@ impl CommandQueue {
     pub(crate) fn put(&self, command: Command) -> Result<(), BrokerError> {
         let weight = command.weight();
         let mut waiting = self.waiting.lock();
+        if waiting.broken {
+            return Err(BrokerError::StorageFailed);
+        }
         if waiting.closed {
-            drop(waiting);
             return Err(BrokerError::Stopping);
         }
         if waiting.bytes + weight > MAX_QUEUED_BYTES
@@ -76,11 +80,15 @@ impl CommandQueue {
             }
         }
         let mut group = Vec::with_capacity(waiting.commands.len().min(MAX_GROUP_COMMANDS));
-        let mut bytes = 0;
-        while let Some((weight, _)) = waiting.commands.front() {
-            if !group.is_empty() && (bytes + weight > limit_bytes || group.len() == MAX_GROUP_COMMANDS) {
+        let (mut bytes, mut entries) = (0, 0);
+        while let Some((weight, command)) = waiting.commands.front() {
+            let full = bytes + weight > limit_bytes
+                || group.len() == MAX_GROUP_COMMANDS
+                || entries + command.entries() > MAX_GROUP_ENTRIES;
+            if !group.is_empty() && full {
                 break;
             }
+            entries += command.entries();
             if let Some((weight, command)) = waiting.commands.pop_front() {
                 bytes += weight;
                 group.push(command);
@@ -94,6 +102,17 @@ impl CommandQueue {
     pub(crate) fn close(&self) {
         self.waiting.lock().closed = true;
         self.ring.notify_one();
+    }
+
+    /// Refuses all that waits and all that comes: nobody will take it.
+    pub(crate) fn break_down(&self) {
+        let commands = {
+            let mut waiting = self.waiting.lock();
+            waiting.broken = true;
+            waiting.bytes = 0;
+            std::mem::take(&mut waiting.commands)
+        };
+        commands.into_iter().for_each(|(_, command)| command.refuse(BrokerError::StorageFailed));
     }
 
     pub(crate) fn queued_bytes(&self) -> usize {

@@ -114,7 +114,8 @@ impl Broker {
                 read.next_offset = end;
                 break;
             }
-            for batch in batches {
+            // the journal knows batches that are not yet on disk; those are nobody's to see
+            for batch in batches.into_iter().take_while(|batch| batch.base_offset() < end) {
                 if bytes > 0 && bytes + batch.length() > limits.bytes || read.records.len() >= limits.records
                 {
                     return Ok(Some(read));
@@ -122,6 +123,7 @@ impl Broker {
                 match fetch(journal, id, &batch, limits.disk)? {
                     Fetched::NeedsDisk if read.records.is_empty() => return Ok(None),
                     Fetched::NeedsDisk => return Ok(Some(read)),
+                    // moved meanwhile: looked up anew
                     Fetched::Gone => break,
                     Fetched::Damaged => {
                         read.gaps.push((read.next_offset, batch.last_offset()));
@@ -134,6 +136,7 @@ impl Broker {
                 }
             }
         }
+        refuse_deleted(topic, !read.gaps.is_empty())?;
         Ok(Some(read))
     }
 
@@ -214,7 +217,6 @@ impl Broker {
 
     /// A cursor with `count` visible records behind it, or as many as there are.
     pub fn newest(&self, topic: &Topic, count: usize) -> Result<Cursor, BrokerError> {
-        let visible = self.shared.visible();
         let most = i64::try_from(count).unwrap_or(i64::MAX);
         let mut batches: Vec<(Position, i64, i64)> = Vec::new();
         for (partition, number) in topic.partitions().iter().zip(0u32..) {
@@ -224,7 +226,9 @@ impl Broker {
             while from < end {
                 let found = located(self.shared.journal.locate(id, from, MERGE_LOOKUP_BYTES))?;
                 let Some(last) = found.last().map(BatchRef::last_offset) else { break };
-                let seen = found.iter().filter(|batch| batch.origin() < visible && batch.base_offset() < end);
+                // up to the ends alone: they move on while this goes from partition to partition, and records that a
+                // common bound left out would be missing from the count
+                let seen = found.iter().filter(|batch| batch.base_offset() < end);
                 batches.extend(seen.map(|batch| {
                     (
                         batch.origin(),
@@ -258,6 +262,22 @@ impl Broker {
         if after.topic_id != topic.id {
             return Err(BrokerError::ForeignCursor { topic: topic.name.to_string() });
         }
+        loop {
+            if let Some(read) = self.try_read_topic(topic, after, limits)? {
+                return Ok(read);
+            }
+            // the segment of the first batch was given up between look-up and read: it is known elsewhere at once
+            std::thread::yield_now();
+        }
+    }
+
+    /// `None` when what was looked up is no longer there.
+    fn try_read_topic(
+        &self,
+        topic: &Topic,
+        after: Cursor,
+        limits: ReadLimits,
+    ) -> Result<Option<Option<TopicRecords>>, BrokerError> {
         let visible = self.shared.visible();
         let mut merge = Merge::new(self, topic, after, visible)?;
         let mut read = TopicRecords { records: Vec::new(), next: after, gaps: Vec::new() };
@@ -268,7 +288,8 @@ impl Broker {
             }
             let id = topic.journal_id(partition);
             match fetch(&self.shared.journal, id, &batch, limits.disk)? {
-                Fetched::NeedsDisk if read.records.is_empty() => return Ok(None),
+                Fetched::NeedsDisk if read.records.is_empty() => return Ok(Some(None)),
+                Fetched::Gone if read.records.is_empty() && read.gaps.is_empty() => return Ok(None),
                 Fetched::NeedsDisk | Fetched::Gone => break,
                 Fetched::Damaged => {
                     read.gaps.push((partition, batch.base_offset(), batch.last_offset()));
@@ -284,7 +305,8 @@ impl Broker {
             }
             merge.advance()?;
         }
-        Ok(Some(read))
+        refuse_deleted(topic, !read.gaps.is_empty())?;
+        Ok(Some(Some(read)))
     }
 }
 
@@ -386,12 +408,21 @@ impl<'a> Merge<'a> {
             }
             let id = topic.journal_id(number);
             let mut found = located(broker.shared.journal.locate_origin(id, after.position, lookup))?;
-            if let Some(first) = found.first().filter(|first| first.last_offset() < start) {
+            if found.first().is_some_and(|first| first.last_offset() < start) {
                 // the cursor points before what is still kept
-                let _ = first;
                 found = located(broker.shared.journal.locate(id, start, lookup))?;
             }
+            let passed = found.last().map(BatchRef::last_offset);
+            let through = found.last().map(BatchRef::last_offset);
             found.retain(|batch| batch.origin() != after.position || has_more(batch, after));
+            if let Some(through) = through.filter(|through| found.is_empty() && through + 1 < end) {
+                // the look-up gave no more than the batch that the cursor is behind
+                found = located(broker.shared.journal.locate(id, through + 1, lookup))?;
+            }
+            if found.is_empty() && let Some(passed) = passed.filter(|passed| passed + 1 < end) {
+                // one batch filled the lookup, and the cursor stands at its end: the lane goes on behind it
+                found = located(broker.shared.journal.locate(id, passed + 1, lookup))?;
+            }
             if found.is_empty() {
                 continue;
             }
@@ -429,6 +460,11 @@ impl<'a> Merge<'a> {
         self.offer(at);
         Ok(())
     }
+}
+
+/// What a deleted topic no longer has is not damaged.
+fn refuse_deleted(topic: &Topic, has_gaps: bool) -> Result<(), BrokerError> {
+    if has_gaps && topic.is_deleted() { Err(topic.not_found()) } else { Ok(()) }
 }
 
 /// Whether a batch has records behind the cursor that points into it.

@@ -91,6 +91,13 @@ impl Partition {
     }
 }
 
+/// What of a topic can change.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) config: Arc<TopicConfig>,
+    pub(crate) partitions: Arc<[Arc<Partition>]>,
+}
+
 /// A topic.
 #[derive(Debug)]
 pub struct Topic {
@@ -98,9 +105,13 @@ pub struct Topic {
     pub id: u64,
     /// Its name.
     pub name: TopicName,
-    config: RwLock<Arc<TopicConfig>>,
-    partitions: RwLock<Arc<[Arc<Partition>]>>,
+    /// What everybody sees: on disk.
+    visible: RwLock<Shape>,
+    /// What the writer has decided, perhaps not on disk yet.
+    written: RwLock<Shape>,
     deleted: AtomicBool,
+    /// The writer has deleted it, perhaps not on disk yet.
+    removed: AtomicBool,
     /// Turns keyless records over the partitions, an append at a time.
     sticky: AtomicU32,
     pub(crate) taps: Mutex<Taps>,
@@ -116,12 +127,14 @@ impl Topic {
         partitions: Arc<[Arc<Partition>]>,
         last_origin: u64,
     ) -> Arc<Self> {
+        let shape = Shape { config: Arc::new(config), partitions };
         Arc::new(Self {
             id,
             name,
-            config: RwLock::new(Arc::new(config)),
-            partitions: RwLock::new(partitions),
+            visible: RwLock::new(shape.clone()),
+            written: RwLock::new(shape),
             deleted: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
             sticky: AtomicU32::new(0),
             taps: Mutex::new(Taps::new(last_origin)),
             changed: Notify::new(),
@@ -131,29 +144,37 @@ impl Topic {
     /// Its settings.
     #[must_use]
     pub fn config(&self) -> Arc<TopicConfig> {
-        self.config.read().clone()
+        self.visible.read().config.clone()
     }
 
-    pub(crate) fn set_config(&self, config: TopicConfig) {
-        *self.config.write() = Arc::new(config);
+    /// What the writer has decided.
+    pub(crate) fn written(&self) -> Shape {
+        self.written.read().clone()
+    }
+
+    /// Decides on other settings and at least `count` partitions; seen when it is published. The writer's alone.
+    pub(crate) fn write_shape(&self, count: u32, config: TopicConfig) -> Shape {
+        let mut written = self.written.write();
+        let more = (written.partitions.len()..count as usize).map(|_| Partition::new(0, 0, 0));
+        let partitions = written.partitions.iter().cloned().chain(more).collect();
+        *written = Shape { config: Arc::new(config), partitions };
+        written.clone()
+    }
+
+    /// Lets everybody see what is on disk now.
+    pub(crate) fn publish_shape(&self, shape: Shape) {
+        *self.visible.write() = shape;
     }
 
     /// Its partitions, by number.
     #[must_use]
     pub fn partitions(&self) -> Arc<[Arc<Partition>]> {
-        self.partitions.read().clone()
-    }
-
-    pub(crate) fn grow(&self, count: u32) {
-        let mut partitions = self.partitions.write();
-        let more = (partitions.len()..count as usize).map(|_| Partition::new(0, 0, 0));
-        let grown: Arc<[_]> = partitions.iter().cloned().chain(more).collect();
-        *partitions = grown;
+        self.visible.read().partitions.clone()
     }
 
     /// One partition.
     pub fn partition(&self, number: u32) -> Result<Arc<Partition>, BrokerError> {
-        let partitions = self.partitions.read();
+        let partitions = &self.visible.read().partitions;
         partitions.get(number as usize).cloned().ok_or_else(|| BrokerError::PartitionNotFound {
             topic: self.name.to_string(),
             partition: number,
@@ -164,7 +185,7 @@ impl Topic {
     /// How many partitions it has.
     #[must_use]
     pub fn partition_count(&self) -> u32 {
-        u32::try_from(self.partitions.read().len()).unwrap_or(u32::MAX)
+        u32::try_from(self.visible.read().partitions.len()).unwrap_or(u32::MAX)
     }
 
     /// Where keyless records of the next append go.
@@ -172,7 +193,7 @@ impl Topic {
         self.sticky.fetch_add(1, Ordering::Relaxed) % count
     }
 
-    /// Whether it is gone, or about to be.
+    /// Whether it is gone.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.deleted.load(Ordering::Acquire)
@@ -180,6 +201,15 @@ impl Topic {
 
     pub(crate) fn set_deleted(&self) {
         self.deleted.store(true, Ordering::Release);
+    }
+
+    /// Whether the writer has deleted it.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_removed(&self) {
+        self.removed.store(true, Ordering::Relaxed);
     }
 
     /// The journal's id of a partition.

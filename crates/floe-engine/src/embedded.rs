@@ -23,7 +23,7 @@ pub(crate) use follow::EmbeddedTail;
 use crate::{Damage, EngineHealth, StorageState};
 
 /// How often retention and cleaning are looked at.
-const JANITOR_PERIOD: Duration = Duration::from_secs(1);
+pub(crate) const JANITOR_PERIOD: Duration = Duration::from_secs(1);
 
 /// Where and how the embedded engine keeps its data.
 #[derive(Clone, Debug)]
@@ -94,6 +94,7 @@ impl Embedded {
             Some(lock),
             config.journal,
             config.clock,
+            JANITOR_PERIOD,
             config.ephemeral.then(|| directory.clone()),
         )
         .map_err(|source| OpenEngineError::Journal { directory, source })
@@ -105,10 +106,10 @@ impl Embedded {
         lock: Option<DirectoryLock>,
         journal: JournalConfig,
         clock: Clock,
+        janitor_period: Duration,
         ephemeral_dir: Option<PathBuf>,
     ) -> Result<Self, OpenError> {
-        let broker =
-            Broker::open(BrokerConfig { storage, journal, lock, clock, janitor_period: JANITOR_PERIOD })?;
+        let broker = Broker::open(BrokerConfig { storage, journal, lock, clock, janitor_period })?;
         Ok(Self { broker, stopping: watch::Sender::new(false), ephemeral_dir })
     }
 
@@ -132,7 +133,7 @@ impl Embedded {
         let journal = self.broker.journal();
         let storage = if *self.stopping.borrow() {
             StorageState::Stopping
-        } else if journal.is_failed() {
+        } else if self.broker.is_failed() {
             StorageState::Failed
         } else if journal.is_full() {
             StorageState::Full

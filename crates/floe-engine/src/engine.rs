@@ -8,7 +8,7 @@ use floe_journal::{JournalConfig, OpenError, RecoveryReport, Storage};
 use crate::{
     Append, Appended, Delivery, EmbeddedConfig, EngineHealth, GroupDescription, GroupSummary, Membership,
     OpenEngineError, Page, PartitionRead, Poll, Tail, TopicDescription, TopicPage, TopicRead, TopicSpec,
-    TopicSummary, embedded::Embedded,
+    TopicSummary, embedded::{Embedded, JANITOR_PERIOD},
 };
 
 /// A log to write to and read from. Cloning is cheap and shares it.
@@ -30,7 +30,18 @@ impl Engine {
         journal: JournalConfig,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        Ok(Self::Embedded(Arc::new(Embedded::on(storage, None, journal, clock, None)?)))
+        Self::embedded_with(storage, journal, clock, JANITOR_PERIOD)
+    }
+
+    /// The same with retention and cleaning looked at this often.
+    pub fn embedded_with(
+        storage: Arc<dyn Storage>,
+        journal: JournalConfig,
+        clock: Clock,
+        janitor_period: Duration,
+    ) -> Result<Self, OpenError> {
+        let embedded = Embedded::on(storage, None, journal, clock, janitor_period, None)?;
+        Ok(Self::Embedded(Arc::new(embedded)))
     }
 
     /// What opening found in the log; `None` for an engine whose log is elsewhere.
@@ -186,7 +197,8 @@ impl Engine {
         }
     }
 
-    /// Acknowledges a delivery: its records are committed; durable when it returns.
+    /// Acknowledges a delivery: its records are not handed out again, and the group's position moves to the first record
+    /// that is not acknowledged; durable when it returns.
     pub async fn ack(&self, group: &str, delivery: &str) -> Result<(), BrokerError> {
         match self {
             Self::Embedded(embedded) => embedded.ack(group, delivery).await,

@@ -54,7 +54,8 @@ pub enum TopicStart {
     Earliest,
     /// Behind the newest visible records.
     Latest,
-    /// At the first record of each partition at or after this time (epoch milliseconds).
+    /// So that no record at or after this time (epoch milliseconds) is left out; of another partition than the first
+    /// such record's, a few older ones may come along.
     Time(i64),
     /// Right behind this cursor.
     After(Cursor),

@@ -13,13 +13,14 @@ use crate::{
     gateway::Gateway,
     limits::{
         BODY_BYTES_MAX, BODY_BYTES_PER_SECOND_MIN, BODY_TIMEOUT, BUFFERED_BODY_BYTES_MAX,
-        DECODED_BODY_BYTES_MAX, LINGER_BYTES_MAX, LINGER_TIMEOUT, SMALL_BODY_BYTES, ZSTD_WINDOW_LOG_MAX,
+        DECODED_BODY_BYTES_MAX, LINGER_BYTES_MAX, LINGER_TIMEOUT, PARSE_INLINE_BYTES, SMALL_BODY_BYTES,
+        ZSTD_WINDOW_LOG_MAX,
     },
     problem::{ApiError, Code},
 };
 
 /// How much of all large bodies may be in memory at once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BodyBudget(Arc<Semaphore>);
 
 impl Default for BodyBudget {
@@ -64,11 +65,22 @@ pub(crate) async fn receive(
         }
     };
     let Some(coding) = coding else { return Ok(outcome) };
-    let charge = gateway.body_budget().charge(DECODED_BODY_BYTES_MAX)?;
-    let decoded = tokio::task::spawn_blocking(move || coding.decode(&outcome.bytes));
-    let bytes =
-        decoded.await.map_err(|_| ApiError::new(Code::Internal, "the body could not be decoded"))??;
-    Ok(Received { bytes, _charge: Some(charge) })
+    let budget = gateway.body_budget().clone();
+    let decoded = tokio::task::spawn_blocking(move || coding.decode(&outcome.bytes, &budget));
+    decoded.await.map_err(|_| ApiError::new(Code::Internal, "the body could not be decoded"))?
+}
+
+/// Parses a body; a large one on the blocking pool, so that no socket waits for it.
+pub(crate) async fn parse<T: Send + 'static>(
+    body: &Bytes,
+    parse: impl FnOnce(&Bytes) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    if body.len() <= PARSE_INLINE_BYTES {
+        return parse(body);
+    }
+    let body = body.clone();
+    let parsed = tokio::task::spawn_blocking(move || parse(&body));
+    parsed.await.map_err(|_| ApiError::new(Code::Internal, "the body could not be parsed"))?
 }
 
 async fn collect(budget: &BodyBudget, body: &mut Body) -> Result<Received, ApiError> {
@@ -198,33 +210,38 @@ impl Coding {
         if values.next().is_some() { Err(unknown_coding(b"several")) } else { Ok(coding) }
     }
 
-    fn decode(self, coded: &[u8]) -> Result<Bytes, ApiError> {
+    /// Undoes the coding. What turns out large is charged before it is decoded to its end.
+    fn decode(self, coded: &[u8], budget: &BodyBudget) -> Result<Received, ApiError> {
+        let invalid =
+            |_| ApiError::bad_request(format!("the body is not valid {self:?} as Content-Encoding says"));
+        let mut reader = self.reader(coded).map_err(invalid)?;
         let mut plain = Vec::new();
-        let limit = DECODED_BODY_BYTES_MAX as u64 + 1;
-        let read = match self {
-            Self::Gzip => flate2::read::MultiGzDecoder::new(coded).take(limit).read_to_end(&mut plain),
-            Self::Deflate if is_zlib(coded) => {
-                flate2::read::ZlibDecoder::new(coded).take(limit).read_to_end(&mut plain)
-            }
-            Self::Deflate => flate2::read::DeflateDecoder::new(coded).take(limit).read_to_end(&mut plain),
-            Self::Brotli => brotli_decompressor::Decompressor::new(coded, SMALL_BODY_BYTES)
-                .take(limit)
-                .read_to_end(&mut plain),
-            Self::Zstd => zstd::stream::read::Decoder::with_buffer(coded).and_then(|mut decoder| {
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-                decoder.take(limit).read_to_end(&mut plain)
-            }),
-        };
+        reader.by_ref().take(SMALL_BODY_BYTES as u64).read_to_end(&mut plain).map_err(invalid)?;
+        let mut charge = None;
+        if plain.len() == SMALL_BODY_BYTES {
+            charge = Some(budget.charge(DECODED_BODY_BYTES_MAX)?);
+            let rest = (DECODED_BODY_BYTES_MAX - SMALL_BODY_BYTES) as u64 + 1;
+            reader.take(rest).read_to_end(&mut plain).map_err(invalid)?;
+        }
         if plain.len() > DECODED_BODY_BYTES_MAX {
             let detail = format!("the body has more than {DECODED_BODY_BYTES_MAX} bytes once it is decoded");
             return Err(ApiError::new(Code::RecordTooLarge, detail));
         }
-        match read {
-            Ok(_) => Ok(plain.into()),
-            Err(_) => {
-                Err(ApiError::bad_request(format!("the body is not valid {self:?} as Content-Encoding says")))
+        Ok(Received { bytes: plain.into(), _charge: charge })
+    }
+
+    fn reader<'a>(self, coded: &'a [u8]) -> std::io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(coded)),
+            Self::Deflate if is_zlib(coded) => Box::new(flate2::read::ZlibDecoder::new(coded)),
+            Self::Deflate => Box::new(flate2::read::DeflateDecoder::new(coded)),
+            Self::Brotli => Box::new(brotli_decompressor::Decompressor::new(coded, SMALL_BODY_BYTES)),
+            Self::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(coded)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+                Box::new(decoder)
             }
-        }
+        })
     }
 }
 
@@ -253,6 +270,10 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn decode(coding: Coding, coded: &[u8]) -> Result<Bytes, ApiError> {
+        coding.decode(coded, &BodyBudget::default()).map(|received| received.bytes)
+    }
+
     #[test]
     fn every_coding_is_undone() {
         let plain = br#"{"a":1}"#.repeat(100);
@@ -266,19 +287,35 @@ mod tests {
             (Coding::Deflate, raw.finish().unwrap()),
             (Coding::Zstd, zstd::encode_all(&plain[..], 1).unwrap()),
         ] {
-            assert_eq!(coding.decode(&coded).unwrap(), plain, "{coding:?}");
-            let cut = coding.decode(&coded[..coded.len() - 3]);
+            assert_eq!(decode(coding, &coded).unwrap(), plain, "{coding:?}");
+            let cut = decode(coding, &coded[..coded.len() - 3]);
             assert_eq!(cut.unwrap_err().code(), Code::BadRequest, "{coding:?} cut");
         }
         // "hello" as one uncompressed brotli block.
-        assert_eq!(Coding::Brotli.decode(b"\x0b\x02\x80hello\x03").unwrap(), "hello");
+        assert_eq!(decode(Coding::Brotli, b"\x0b\x02\x80hello\x03").unwrap(), "hello");
     }
 
     #[test]
     fn a_bomb_is_refused_at_the_decoded_limit() {
         let bomb = gzip(&vec![0; DECODED_BODY_BYTES_MAX + 1]);
         assert!(bomb.len() < 100_000);
-        assert_eq!(Coding::Gzip.decode(&bomb).unwrap_err().code(), Code::RecordTooLarge);
+        assert_eq!(decode(Coding::Gzip, &bomb).unwrap_err().code(), Code::RecordTooLarge);
+        let exact = gzip(&vec![0; DECODED_BODY_BYTES_MAX]);
+        assert_eq!(decode(Coding::Gzip, &exact).unwrap().len(), DECODED_BODY_BYTES_MAX);
+    }
+
+    #[test]
+    fn only_large_bodies_take_from_the_budget() {
+        let budget = BodyBudget::default();
+        let small = gzip(&[0; 1_000]);
+        let large = gzip(&vec![0; SMALL_BODY_BYTES + 1]);
+        let held: Vec<_> =
+            std::iter::repeat_with(|| Coding::Gzip.decode(&large, &budget)).map_while(Result::ok).collect();
+        assert_eq!(held.len(), BUFFERED_BODY_BYTES_MAX / DECODED_BODY_BYTES_MAX);
+        assert_eq!(Coding::Gzip.decode(&large, &budget).unwrap_err().code(), Code::Overloaded);
+        assert!(Coding::Gzip.decode(&small, &budget).is_ok());
+        drop(held);
+        assert!(Coding::Gzip.decode(&large, &budget).is_ok());
     }
 
     #[test]

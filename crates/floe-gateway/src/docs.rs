@@ -7,11 +7,14 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{params::RawParams, problem::ApiError};
+use crate::{
+    params::RawParams,
+    problem::{ApiError, unknown_path},
+};
 
 static LANDING: &str = include_str!("landing.html");
 
@@ -48,8 +51,11 @@ pub(crate) async fn redoc(params: RawParams) -> Result<Response, ApiError> {
 pub(crate) fn swagger(openapi: OpenApi) -> Router {
     let config = Config::default().try_it_out_enabled(true).validator_url("none");
     let ui = SwaggerUi::new("/docs").url("/openapi.json", openapi).config(config);
-    Router::from(ui)
-        .layer(axum::middleware::map_response(async |response: Response| page(response, SWAGGER_POLICY)))
+    Router::from(ui).layer(axum::middleware::map_response(async |response: Response| {
+        let found = response.status() != StatusCode::NOT_FOUND;
+        let response = if found { response } else { unknown_path().await.into_response() };
+        page(response, SWAGGER_POLICY)
+    }))
 }
 
 fn page(mut response: Response, policy: &'static str) -> Response {

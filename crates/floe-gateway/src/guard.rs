@@ -60,13 +60,10 @@ impl GuardRules {
     }
 
     fn check_host(&self, host: &str) -> Result<(), ApiError> {
-        let host = host.to_ascii_lowercase();
-        let name = without_port(&host);
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let loopback = bare == "localhost"
-            || bare.ends_with(".localhost")
-            || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        if loopback || self.hosts.iter().any(|allowed| *allowed == host || allowed == name) {
+        let name = without_port(host);
+        if is_loopback(name)
+            || self.hosts.iter().any(|listed| [host, name].iter().any(|it| listed.eq_ignore_ascii_case(it)))
+        {
             return Ok(());
         }
         let detail = format!(
@@ -149,6 +146,14 @@ fn host_of(parts: &Parts) -> Result<Option<&str>, ApiError> {
         (Some(_), Some(_)) => return Err(ApiError::bad_request("there are two headers Host").closing()),
     };
     Ok(Some(parts.uri.authority().map_or(host, |authority| authority.as_str())))
+}
+
+/// Whether a name can only mean this machine.
+fn is_loopback(name: &str) -> bool {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let last_label = bare.rsplit('.').next().unwrap_or_default();
+    last_label.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// `name:port` without the port; an IPv6 address keeps its brackets.

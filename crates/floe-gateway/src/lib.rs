@@ -38,6 +38,6 @@ mod receipts;
 mod docs;
 
 pub use gateway::{Gateway, GatewayConfig};
-pub use problem::{ApiError, Code, Problem, code_of};
+pub use problem::{ApiError, Code, FieldFault, Problem, code_of};
 pub use routes::openapi;
 pub use server::{ConnectionPlace, serve};

@@ -7,7 +7,12 @@ use axum::{
     response::Response,
 };
 
-use crate::{gateway::Gateway, params::InPath, problem::{ApiError, Problem}, sse, ws};
+use crate::{
+    gateway::Gateway,
+    params::InPath,
+    problem::{ApiError, Problem},
+    sse, ws,
+};
 
 /// Live topics over a WebSocket
 ///

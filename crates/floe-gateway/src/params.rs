@@ -49,6 +49,26 @@ pub(crate) fn check_topic(topic: &str) -> Result<(), ApiError> {
     }
 }
 
+/// Refuses what is no name of a client's own topic.
+pub(crate) fn check_client_topic(topic: &str) -> Result<(), ApiError> {
+    match TopicName::new(topic) {
+        Ok(name) if name.is_internal() => Err(EngineError::InternalTopic { topic: topic.to_owned() }.into()),
+        Ok(_) => Ok(()),
+        Err(why) => Err(EngineError::InvalidTopicName { topic: topic.to_owned(), why }.into()),
+    }
+}
+
+/// The failure of a write to a topic. A name that no client's topic can have is told from one that isn't there; looked
+/// at only then, since on the hottest path nearly every name is right.
+pub(crate) fn write_failure(error: EngineError) -> ApiError {
+    match &error {
+        EngineError::TopicNotFound { topic } => {
+            check_client_topic(topic).err().unwrap_or_else(|| error.into())
+        }
+        _ => error.into(),
+    }
+}
+
 /// A request's query, not yet looked at.
 #[derive(Debug)]
 pub(crate) struct RawParams(Option<String>);

@@ -111,12 +111,30 @@ pub struct ApiError {
     detail: Cow<'static, str>,
     retry_after_seconds: Option<u16>,
     close: bool,
+    errors: Vec<FieldFault>,
+}
+
+/// One way in which content fails its schema.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldFault {
+    /// Where, as a JSON pointer (RFC 6901).
+    #[schema(example = "/data/amount")]
+    pub pointer: String,
+    /// What would be right.
+    pub detail: String,
 }
 
 impl ApiError {
     /// A failure with its code's own status. `detail` says what was wrong, where, and what would be right.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, status: code.status(), detail: detail.into(), retry_after_seconds: None, close: false }
+        Self {
+            code,
+            status: code.status(),
+            detail: detail.into(),
+            retry_after_seconds: None,
+            close: false,
+            errors: Vec::new(),
+        }
     }
 
     /// `BAD_REQUEST`, the most frequent one.
@@ -127,6 +145,11 @@ impl ApiError {
     /// `BAD_REQUEST` under a more exact status of HTTP's own (408, 414, 421, 431, …).
     pub fn protocol(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { status, ..Self::bad_request(detail) }
+    }
+
+    /// `UNPROCESSABLE`: well-formed content that fails its schema, in these places.
+    pub fn unprocessable(detail: impl Into<Cow<'static, str>>, errors: Vec<FieldFault>) -> Self {
+        Self { errors, ..Self::new(Code::Unprocessable, detail) }
     }
 
     /// Tells when to try again.
@@ -195,6 +218,9 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     /// For programs.
     pub code: Code,
+    /// With `UNPROCESSABLE`: what fails the schema, and where.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldFault>,
 }
 
 impl IntoResponse for ApiError {
@@ -205,6 +231,7 @@ impl IntoResponse for ApiError {
             status: self.status.as_u16(),
             detail: self.detail,
             code: self.code,
+            errors: self.errors,
         };
         // A document of strings and a number can't fail to serialise; an empty body would still carry the status.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
@@ -273,4 +300,83 @@ pub(crate) async fn unknown_path() -> ApiError {
 pub(crate) async fn wrong_method(method: http::Method) -> ApiError {
     let detail = format!("{method} is not taken here; the header Allow names the methods that are");
     ApiError::protocol(StatusCode::METHOD_NOT_ALLOWED, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use floe_engine::TopicNameError;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn shown(error: ApiError) -> (u16, String, Option<String>) {
+        let (parts, body) = error.into_response().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["status"], parts.status.as_u16());
+        assert_eq!(problem["type"], format!("urn:floe:problem:{}", problem["code"].as_str().unwrap()));
+        assert!(!problem["detail"].as_str().unwrap().is_empty());
+        let retry = parts.headers.get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+        (parts.status.as_u16(), problem["code"].as_str().unwrap().to_owned(), retry)
+    }
+
+    #[tokio::test]
+    async fn every_error_of_the_broker_has_its_code() {
+        use EngineError as E;
+        let topic = || "t".to_owned();
+        let group = || "g".to_owned();
+        for (error, status, code) in [
+            (E::TopicNotFound { topic: topic() }, 404, "TOPIC_NOT_FOUND"),
+            (E::TopicExists { topic: topic() }, 409, "TOPIC_EXISTS"),
+            (E::InvalidTopicName { topic: topic(), why: TopicNameError::Dots }, 400, "BAD_REQUEST"),
+            (E::InternalTopic { topic: topic() }, 403, "FORBIDDEN"),
+            (E::PartitionNotFound { topic: topic(), partition: 9, count: 3 }, 400, "BAD_REQUEST"),
+            (E::InvalidPartitions { asked: 0, why: "1 to 10000" }, 400, "BAD_REQUEST"),
+            (E::RecordTooLarge { topic: topic(), size: 2, limit: 1 }, 413, "RECORD_TOO_LARGE"),
+            (E::InvalidBatch { why: "empty" }, 400, "BAD_REQUEST"),
+            (E::IdempotencyConflict { topic: topic(), key: "k".into() }, 409, "CONFLICT"),
+            (E::ForeignCursor { topic: topic() }, 400, "BAD_REQUEST"),
+            (E::GroupNotFound { group: group() }, 404, "NOT_FOUND"),
+            (E::InvalidGroup { max: 249 }, 400, "BAD_REQUEST"),
+            (E::GroupActive { group: group(), members: 1, leases: 0 }, 409, "CONFLICT"),
+            (E::NotSubscribed { group: group(), topic: topic() }, 403, "NOT_SUBSCRIBED"),
+            (E::DeliveryNotOpen { group: group(), delivery: "d".into() }, 409, "CONFLICT"),
+            (E::StorageFull, 507, "STORAGE_FULL"),
+            (E::StorageFailed, 503, "STORAGE_FAILED"),
+            (E::ReadFailed, 500, "INTERNAL"),
+        ] {
+            assert_eq!(shown(error.into()).await, (status, code.to_owned(), None));
+        }
+        for (error, status, code) in [
+            (E::Overloaded { queued_bytes: 1 }, 503, "OVERLOADED"),
+            (E::LimitReached { what: "topics", limit: 1 }, 503, "OVERLOADED"),
+            (E::Stopping, 503, "UNAVAILABLE"),
+        ] {
+            assert_eq!(shown(error.into()).await, (status, code.to_owned(), Some("1".to_owned())));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_end_its_connection() {
+        let response = ApiError::protocol(StatusCode::URI_TOO_LONG, "too long").closing().into_response();
+        assert_eq!(response.headers()[header::CONNECTION], "close");
+    }
+
+    #[tokio::test]
+    async fn what_fails_a_schema_is_pointed_at() {
+        let fault = FieldFault { pointer: "/data/amount".into(), detail: "a number is expected".into() };
+        let response = ApiError::unprocessable("the event fails its schema", vec![fault]).into_response();
+        assert_eq!(response.status(), 422);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["errors"][0]["pointer"], "/data/amount");
+    }
+
+    #[test]
+    fn codes_are_written_alike_everywhere() {
+        for code in [Code::BadRequest, Code::TopicNotFound, Code::UnsupportedMediaType, Code::OutcomeUnknown]
+        {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
 }

@@ -6,6 +6,7 @@ use axum::{Router, body::Body, extract::Request, response::IntoResponse};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -14,11 +15,13 @@ use tokio::{
 use tower::Service;
 
 use crate::{
+    dialects,
     gateway::Gateway,
     guard::Admitted,
     limits::{
         ACCEPT_BACKOFF, CONNECTION_BUFFER_BYTES, HEAD_HEADERS_MAX, HEAD_TIMEOUT, SAMPLE_EVERY, STOP_GRACE,
     },
+    metrics::Metrics,
     routes,
 };
 
@@ -27,8 +30,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ConnectionPlace(#[expect(dead_code, reason = "held for its drop")] Arc<OwnedSemaphorePermit>);
 
-/// Serves `gateway` on all `listeners` until `shutdown` resolves; returns when the last connection is closed, or the
-/// grace period is over.
+/// Serves `gateway` on all `listeners` until `shutdown` resolves; returns when the last connection is closed, WebSockets
+/// too, or the grace period ([`STOP_GRACE`]) is over.
 ///
 /// On shutdown no connection is accepted any more, waits and streams are told to end ([`Gateway::stopping`]), and
 /// requests that were accepted finish.
@@ -45,11 +48,21 @@ pub async fn serve(
         let door = Door { gateway: Arc::clone(&gateway), router: router.clone(), on_loopback };
         acceptors.spawn(accept(listener, door, Arc::clone(&places)));
     }
-    let sampler = tokio::spawn(sample(Arc::clone(&gateway)));
+    // A set of one: dropping it, however this function ends, ends the task.
+    let mut sampler = JoinSet::new();
+    sampler.spawn(sample(Arc::clone(&gateway)));
     shutdown.await;
     gateway.begin_stop();
-    sampler.abort();
-    while acceptors.join_next().await.is_some() {}
+    drop(sampler);
+    let finish = async {
+        while acceptors.join_next().await.is_some() {}
+        // What was upgraded has left its connection's task, but not given its place back.
+        let all = u32::try_from(gateway.max_connections()).unwrap_or(u32::MAX);
+        drop(places.acquire_many(all).await);
+    };
+    if tokio::time::timeout(STOP_GRACE, finish).await.is_err() {
+        tracing::warn!("connections were closed at the end of the grace period");
+    }
     Ok(())
 }
 
@@ -83,17 +96,8 @@ async fn accept(listener: TcpListener, door: Door, places: Arc<Semaphore>) {
         }
     }
     drop(listener);
-    let finish = async {
-        while let Some(ended) = connections.join_next().await {
-            report_panic(ended);
-        }
-    };
-    if tokio::time::timeout(STOP_GRACE, finish).await.is_err() {
-        tracing::warn!(
-            connections = connections.len(),
-            "connections were closed at the end of the grace period"
-        );
-        connections.shutdown().await;
+    while let Some(ended) = connections.join_next().await {
+        report_panic(ended);
     }
 }
 
@@ -132,7 +136,7 @@ async fn serve_connection(stream: TcpStream, door: Door, place: OwnedSemaphorePe
     // Without it small answers wait for the acknowledgement of the one before. A socket that refuses is closing.
     let _ = stream.set_nodelay(true);
     let gateway = Arc::clone(&door.gateway);
-    gateway.metrics().connections.inc();
+    let _counted = Counted::new(gateway.metrics());
     let place = ConnectionPlace(Arc::new(place));
     let mut stopping = gateway.stopping();
     let service = service_fn(move |request| door.clone().answer(request, place.clone()));
@@ -154,7 +158,22 @@ async fn serve_connection(stream: TcpStream, door: Door, place: OwnedSemaphorePe
     if let Err(error) = ended {
         report(&error);
     }
-    gateway.metrics().connections.dec();
+}
+
+/// Counts a connection as open for as long as it is, however it ends.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(metrics: &Metrics) -> Self {
+        metrics.connections.inc();
+        Self(metrics.connections.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 async fn stop_signal(stopping: &mut watch::Receiver<bool>) {
@@ -242,7 +261,12 @@ async fn sample(gateway: Arc<Gateway>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let totals_of = |topic: &str| crate::dialects::ingest_totals(gateway.engine(), topic).ok();
-        gateway.rates().sample(Instant::now(), totals_of);
+        let now = Instant::now();
+        let totals_of = |topic: &str| dialects::ingest_totals(gateway.engine(), topic).ok();
+        gateway.rates().sample(now, totals_of);
+        // Nobody has to ask for the usual topic's rates first.
+        if let Some(totals) = totals_of(dialects::EVENTS_TOPIC) {
+            gateway.rates().watch(dialects::EVENTS_TOPIC, totals, now);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{extract::State, response::Response};
-use floe_engine::{Engine, EngineError, TopicDescription, TopicSpec};
+use floe_engine::{Engine, TopicDescription, TopicSpec};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use crate::{
     gateway::Gateway,
     json::{JsonBody, answer},
     limits::TOPIC_GROUPS_MAX,
-    params::{RawParams, TopicInPath, check_topic},
+    params::{RawParams, TopicInPath, check_client_topic},
     problem::{ApiError, Problem},
 };
 
@@ -180,10 +180,7 @@ pub(crate) async fn create(
 
 /// Makes a topic that a client named.
 pub(crate) async fn make(engine: &Engine, spec: TopicSpec) -> Result<Response, ApiError> {
-    check_topic(&spec.name)?;
-    if spec.name.starts_with("__") {
-        return Err(EngineError::InternalTopic { topic: spec.name }.into());
-    }
+    check_client_topic(&spec.name)?;
     let made = engine.create_topic(spec).await?;
     let done = TopicDone { status: "created", topic: made.name, partitions: Some(made.partitions.len()) };
     Ok(answer(StatusCode::CREATED, done))
@@ -247,6 +244,7 @@ pub(crate) async fn alter(
     JsonBody(body): JsonBody<AlterTopic>,
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
+    check_client_topic(&topic)?;
     let config = body.config.into_iter().map(|(key, value)| (key, value.map(Setting::into_text))).collect();
     let altered = gateway.engine().alter_topic(&topic, body.partitions, config).await?;
     Ok(answer(StatusCode::OK, view(&gateway, altered)))
@@ -276,6 +274,7 @@ pub(crate) async fn delete(
 
 /// Deletes a topic that a client named.
 pub(crate) async fn remove(engine: &Engine, topic: String) -> Result<Response, ApiError> {
+    check_client_topic(&topic)?;
     engine.delete_topic(&topic).await?;
     Ok(answer(StatusCode::OK, TopicDone { status: "deleted", topic, partitions: None }))
 }

@@ -187,7 +187,8 @@ impl Journal {
         let Some(runs) = self.shared.index.get(partition) else { return 0 };
         let runs = runs.lock();
         let sealed = runs.sealed.iter().map(|run| run.live_bytes(offset));
-        let open = runs.open.iter().flat_map(|run| &run.entries).filter(|entry| entry.last_offset() >= offset);
+        let open =
+            runs.open.iter().flat_map(|run| &run.entries).filter(|entry| entry.last_offset() >= offset);
         sealed.sum::<u64>() + open.map(|entry| u64::from(entry.length)).sum::<u64>()
     }
 

@@ -18,7 +18,7 @@ use crate::{
     footer::{DirectoryEntry, Footer, StateEntry, encode_list},
     index::Run,
     journal::Shared,
-    limits::{PREPARE_AHEAD_BYTES, PREPARE_CHUNK_BYTES},
+    limits::{PREPARE_CHUNK_BYTES, PREPARE_LOW_WATER_BYTES, PREPARE_NEXT_SHARE},
     segment::Segment,
     snapshot::Snapshot,
     space::Space,
@@ -44,6 +44,8 @@ pub(crate) struct Inbox {
     ring: Condvar,
     /// Set while something waits for durability, so that each sync needn't take the lock.
     awaits_durable: AtomicBool,
+    /// The segment behind the one being written is wholly prepared.
+    next_ready: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +53,7 @@ struct Waiting {
     seals: VecDeque<SealJob>,
     snapshot: Option<(Position, Vec<u8>)>,
     recycle: VecDeque<Position>,
-    /// The segment being written, and how far its blocks shall be prepared.
+    /// The segment being written, and how far it is used.
     writing: Option<(Arc<Segment>, Position)>,
     rung: bool,
     stop: bool,
@@ -61,7 +63,7 @@ impl Inbox {
     pub(crate) fn new(space: Space, seals: VecDeque<SealJob>) -> Self {
         let awaits_durable = AtomicBool::new(!seals.is_empty());
         let waiting = Mutex::new(Waiting { seals, rung: true, ..Waiting::default() });
-        Self { space, waiting, ring: Condvar::new(), awaits_durable }
+        Self { space, waiting, ring: Condvar::new(), awaits_durable, next_ready: AtomicBool::new(false) }
     }
 
     fn put(&self, put: impl FnOnce(&mut Waiting)) {
@@ -89,16 +91,20 @@ impl Inbox {
         self.put(|waiting| waiting.stop = true);
     }
 
-    /// The writer is at `end` of `segment`: prepare on when what lies ahead gets short.
-    pub(crate) fn note_position(&self, segment: &Arc<Segment>, end: Position) {
-        let ahead = segment.prepared().saturating_sub(end - segment.base);
-        if ahead > PREPARE_AHEAD_BYTES / 2 {
-            return;
+    /// The writer is at `end` of `segment`: see to it that there is always something prepared ahead.
+    pub(crate) fn note_position(&self, segment: &Arc<Segment>, end: Position, region: u64) {
+        let used = end - segment.base;
+        let prepared = segment.prepared();
+        let short = prepared < region && prepared.saturating_sub(used) < PREPARE_LOW_WATER_BYTES;
+        let wants_next = used > region / PREPARE_NEXT_SHARE && !self.next_ready.load(Ordering::Acquire);
+        if short || wants_next {
+            self.put(|waiting| waiting.writing = Some((segment.clone(), end)));
         }
-        let mut waiting = self.waiting.lock();
-        waiting.writing = Some((segment.clone(), end));
-        waiting.rung = true;
-        self.ring.notify_one();
+    }
+
+    /// The next segment is in use now: another one will be needed.
+    pub(crate) fn note_roll(&self) {
+        self.next_ready.store(false, Ordering::Release);
     }
 
     pub(crate) fn note_durable(&self) {
@@ -135,24 +141,29 @@ impl Keeper {
         }
     }
 
-    /// Does all that can be done now; what waits for durability stays.
+    /// Does all that can be done now; what waits for durability stays. One kind of work doesn't wait for another that
+    /// fails: the first failure is answered.
     pub fn work(&mut self) -> io::Result<()> {
-        self.prepare()?;
-        self.seal()?;
-        self.store_snapshot()?;
-        self.recycle()
+        let prepared = self.prepare();
+        let sealed = self.seal();
+        let stored = self.store_snapshot();
+        let recycled = self.recycle();
+        prepared.and(sealed).and(stored).and(recycled)
     }
 
     fn prepare(&self) -> io::Result<()> {
         let Some((segment, end)) = self.shared.inbox.waiting.lock().writing.take() else { return Ok(()) };
-        let bytes = self.shared.segment_bytes();
-        let wanted = (end - segment.base + PREPARE_AHEAD_BYTES).min(bytes);
-        write_ahead(&segment, wanted)?;
-        // the second half of a segment is time enough to get the next one ready
-        if end - segment.base > bytes / 2 {
-            let next =
-                self.shared.inbox.space.prepare(self.shared.storage.as_ref(), segment.base + bytes, bytes)?;
-            write_ahead(&next, PREPARE_AHEAD_BYTES.min(bytes))?;
+        let region = self.shared.segment_bytes();
+        prepare_whole(&segment, region)?;
+        // all zeros go into a file that nobody syncs for a commit: the next segment is ready long before it is needed
+        if end - segment.base > region / PREPARE_NEXT_SHARE {
+            let next = self.shared.inbox.space.prepare(
+                self.shared.storage.as_ref(),
+                segment.base + region,
+                region,
+            )?;
+            prepare_whole(&next, region)?;
+            self.shared.inbox.next_ready.store(true, Ordering::Release);
             self.shared.full.store(false, Ordering::Release);
         }
         Ok(())
@@ -269,12 +280,12 @@ impl Keeper {
     }
 }
 
-/// Prepares blocks chunk by chunk, so that a sync of the writer's never waits for more than one.
-fn write_ahead(segment: &Segment, through: u64) -> io::Result<()> {
+/// Prepares the rest of a segment chunk by chunk, so that a writer who catches up never waits for more than one.
+fn prepare_whole(segment: &Segment, region: u64) -> io::Result<()> {
     let mut at = segment.prepared();
-    while at < through {
-        at = (at + PREPARE_CHUNK_BYTES).min(through);
-        segment.prepare(at)?;
+    while at < region {
+        at = (at + PREPARE_CHUNK_BYTES).min(region);
+        segment.prepare(at, region)?;
     }
     Ok(())
 }

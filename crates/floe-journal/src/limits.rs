@@ -16,8 +16,10 @@ pub const MAX_FRAME_ENTRIES: usize = 65_536;
 pub const MAX_UNSYNCED_BYTES: u64 = 32 << 20;
 /// A frame, at most; less in small segments.
 pub const MAX_FRAME_BYTES: u64 = 16 << 20;
-/// How far ahead of the writer a segment's blocks are written with zeros.
-pub const PREPARE_AHEAD_BYTES: u64 = 16 << 20;
+/// When less than this is prepared ahead of the writer, the rest of its segment is prepared.
+pub const PREPARE_LOW_WATER_BYTES: u64 = 512 << 10;
+/// The next segment is prepared when this share of the one being written is used (divisor).
+pub const PREPARE_NEXT_SHARE: u64 = 4;
 /// Zeros written in one go while preparing.
 pub const PREPARE_CHUNK_BYTES: u64 = 1 << 20;
 /// In a segment with no successor prepared, this much stays free for positions and deletions.

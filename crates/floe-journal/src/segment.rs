@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use crate::{Position, StorageFile, limits::PREPARE_CHUNK_BYTES};
 
 const SUFFIX: &str = ".segment";
+/// The last bytes of a prepared segment, until a frame takes their place.
+const PREPARED_MARK: &[u8; 16] = b"FLOE-PREPARED\0\0\0";
 
 /// A segment's file and what is known of it.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Segment {
     preparing: Mutex<()>,
     /// Whether it has its footer.
     pub(crate) sealed: AtomicBool,
+    /// Set when its retirement was written: snapshots no longer expect it.
+    pub(crate) given_up: AtomicBool,
     /// Set when the file is about to be used for something else: what was read from it no longer counts.
     pub(crate) retired: AtomicBool,
 }
@@ -39,12 +43,14 @@ impl Segment {
             prepared_bytes: AtomicU64::new(prepared_bytes),
             preparing: Mutex::new(()),
             sealed: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         })
     }
 
-    /// Writes zeros up to `through` (bytes of the frame region) where nothing was written before, durably.
-    pub(crate) fn prepare(&self, through: u64) -> io::Result<()> {
+    /// Writes zeros up to `through` of the `region` bytes for frames, where nothing was written before, durably. At the
+    /// region's end it leaves a mark, so that the next start knows that there is nothing left to prepare.
+    pub(crate) fn prepare(&self, through: u64, region: u64) -> io::Result<()> {
         if self.prepared() >= through {
             return Ok(());
         }
@@ -59,9 +65,25 @@ impl Segment {
             self.file.write_at(&[&zeros[..usize::try_from(length).expect("a chunk fits")]], at)?;
             at += length;
         }
+        if through == region {
+            self.file.write_at(&[PREPARED_MARK], region - PREPARED_MARK.len() as u64)?;
+        }
         self.file.sync()?;
         self.prepared_bytes.store(through, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the mark of a wholly prepared segment stands at the end of its `region`.
+    pub(crate) fn has_prepared_mark(&self, region: u64) -> io::Result<bool> {
+        let mut mark = [0; PREPARED_MARK.len()];
+        let read = self.file.read_at(&mut mark, region - PREPARED_MARK.len() as u64)?;
+        Ok(read == mark.len() && mark == *PREPARED_MARK)
+    }
+
+    /// Writes that mark: all blocks of the segment were written in a former life.
+    pub(crate) fn mark_prepared(&self, region: u64) -> io::Result<()> {
+        self.file.write_at(&[PREPARED_MARK], region - PREPARED_MARK.len() as u64)?;
+        self.file.sync()
     }
 
     /// Its file's name.

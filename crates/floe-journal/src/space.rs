@@ -49,8 +49,9 @@ impl Space {
         let next = if let Some(spare) = state.spares.last() {
             storage.rename(spare, &name)?;
             state.spares.pop();
-            let file = storage.open(&name)?;
-            Segment::new(base, file, bytes)
+            let segment = Segment::new(base, storage.open(&name)?, bytes);
+            segment.mark_prepared(bytes)?;
+            segment
         } else {
             let file = storage.create(&name)?;
             if let Err(error) = file.allocate(bytes) {
@@ -61,7 +62,7 @@ impl Space {
             }
             Segment::new(base, file, 0)
         };
-        next.prepare(PREPARE_CHUNK_BYTES.min(bytes))?;
+        next.prepare(PREPARE_CHUNK_BYTES.min(bytes), bytes)?;
         storage.sync_directory()?;
         state.next = Some(next.clone());
         Ok(next)

@@ -178,6 +178,7 @@ impl Appender {
                 }
                 self.shared.segments.write().insert(base, next.clone());
                 self.at = base;
+                self.shared.inbox.note_roll();
                 self.segment = Some(next.clone());
                 self.first_sequence = self.sequence;
                 next
@@ -185,10 +186,13 @@ impl Appender {
         };
         let through = self.at - segment.base + length;
         if segment.prepared() < through {
-            segment.prepare(through.next_multiple_of(PREPARE_CHUNK_BYTES).min(segment_bytes))?;
+            segment
+                .prepare(through.next_multiple_of(PREPARE_CHUNK_BYTES).min(segment_bytes), segment_bytes)?;
         }
-        self.shared.full.store(false, Ordering::Release);
-        self.shared.inbox.note_position(&segment, self.at + length);
+        if !essential {
+            self.shared.full.store(false, Ordering::Release);
+        }
+        self.shared.inbox.note_position(&segment, self.at + length, segment_bytes);
         Ok((segment, rolled))
     }
 
@@ -208,6 +212,12 @@ impl Appender {
             if head.kind.is_records() {
                 self.shared.index.push(head.partition, segment, IndexEntry::new(head, body));
             } else {
+                if head.kind == EntryKind::Retired
+                    && let Some(given_up) =
+                        self.shared.segments.read().get(&head.base_offset.cast_unsigned())
+                {
+                    given_up.given_up.store(true, Ordering::Release);
+                }
                 self.states.push(StateEntry {
                     kind: head.kind,
                     position: body,
@@ -261,7 +271,7 @@ impl Syncer {
                 return Err(AppendError::Failed);
             }
         }
-        let before = self.shared.durable.fetch_max(through, Ordering::AcqRel);
+        let before = self.shared.durable.fetch_max(through, Ordering::SeqCst);
         assert!(before <= through, "the durable position never goes back");
         self.shared.inbox.note_durable();
         Ok(through)

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use floe_engine::{Cursor, EngineError, Gap, TailEnd, TopicRead, TopicStart};
+use floe_engine::{Cursor, EngineError, Gap, TailEnd, TopicPage, TopicRead, TopicStart};
 
 use crate::{
     lag::{Lagged, Places},
@@ -226,33 +226,53 @@ impl Subscription {
     pub async fn read_log(&mut self, room: Room) -> Result<(), EngineError> {
         let Place::Log(start) = self.place else { return Ok(()) };
         let floor = self.ring.window().floor();
-        let read = TopicRead {
-            topic: self.topic().to_owned(),
-            from: start,
-            max_records: room.records,
-            max_bytes: room.bytes,
-            wait: Duration::ZERO,
-        };
-        let page = match self.live.engine().read_topic(read).await {
-            Ok(page) => page,
-            Err(EngineError::TopicNotFound { .. } | EngineError::ForeignCursor { .. }) => {
+        let page = match self.page_from(start, floor, room).await {
+            Ok(page) if page.next.topic_id == self.ring.topic_id() => page,
+            // The topic is gone, or another one by now.
+            Ok(_) | Err(EngineError::TopicNotFound { .. } | EngineError::ForeignCursor { .. }) => {
                 self.place = Place::Over(End::Deleted);
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        if page.next.topic_id != self.ring.topic_id() {
-            self.place = Place::Over(End::Deleted);
-            return Ok(());
-        }
-        // An empty page means that of all that was visible nothing is left to read, so the subscriber stands at least
-        // where the ring began when the page was asked for; else records that retention took away would be asked for
-        // again and again.
-        let next = if page.records.is_empty() { page.next.max(floor) } else { page.next };
         self.page.extend(page.records.into_iter().map(LiveRecord::new));
         self.gaps.extend(page.gaps);
-        self.place = Place::Log(TopicStart::After(next));
+        self.place = Place::Log(TopicStart::After(page.next));
         Ok(())
+    }
+
+    /// Reads a page of which `next` is at least `floor` if nothing is left to read before that: records that retention
+    /// took away would be asked for again and again.
+    async fn page_from(
+        &self,
+        start: TopicStart,
+        floor: Cursor,
+        room: Room,
+    ) -> Result<TopicPage, EngineError> {
+        let page = self.ask(start, room).await?;
+        if !page.records.is_empty() || page.next >= floor {
+            return Ok(page);
+        }
+        // Empty, though the ring has gone further. The engine hands records to its tails a moment before it lets them
+        // be read, so this alone is no proof: only what lies before the readable end was surely looked at.
+        tokio::task::yield_now().await;
+        let end = self.ask(TopicStart::Latest, room).await?.next;
+        let mut page = self.ask(TopicStart::After(page.next), room).await?;
+        if page.records.is_empty() {
+            page.next = page.next.max(end.min(floor));
+        }
+        Ok(page)
+    }
+
+    async fn ask(&self, from: TopicStart, room: Room) -> Result<TopicPage, EngineError> {
+        let read = TopicRead {
+            topic: self.topic().to_owned(),
+            from,
+            max_records: room.records,
+            max_bytes: room.bytes,
+            wait: Duration::ZERO,
+        };
+        self.live.engine().read_topic(read).await
     }
 
     /// Waits for something to tell: [`Taken::Records`], [`Taken::Lagged`], [`Taken::Gap`] or [`Taken::Ended`]. For a

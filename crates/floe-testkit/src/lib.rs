@@ -1,1 +1,3 @@
-//! In the making.
+//! What the tests share.
+
+pub mod faulty;

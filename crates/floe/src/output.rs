@@ -63,6 +63,11 @@ enum Keep {
     None,
 }
 
+/// Tells people something, on standard error; nobody may be listening there.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{}", shown(line));
+}
+
 /// A text from elsewhere in one line that no terminal obeys.
 pub(crate) fn shown(text: &str) -> String {
     visible(text, Keep::None)

@@ -215,6 +215,12 @@ impl Deliveries {
         self.open.len()
     }
 
+    /// Whether somebody holds records of a partition.
+    #[must_use]
+    pub fn is_held(&self, key: PartitionKey) -> bool {
+        self.positions.get(&key).is_some_and(|position| !position.held.is_empty())
+    }
+
     /// Whether nobody holds anything: no open delivery, and no claim on its way to one.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -19,7 +19,7 @@ use crate::{
     group::PartitionKey,
     idempotency::{IdempotencyTable, MAX_IDEMPOTENCY_KEYS},
     limits::MAX_PARTITIONS_PER_TOPIC,
-    topic::{Partition, Topic, journal_id},
+    topic::{Partition, Shape, Topic, journal_id},
 };
 
 const SNAPSHOT_VERSION: u8 = 1;
@@ -68,16 +68,19 @@ impl State {
     pub(crate) fn remove_topic(&mut self, id: u64) -> Option<Arc<Topic>> {
         let topic = self.topics.remove(&id)?;
         self.names.remove(&topic.name);
-        self.partitions -= topic.partition_count() as usize;
+        self.partitions -= topic.written().partitions.len();
         self.groups.values_mut().for_each(|positions| forget_topic(positions, id));
         self.idempotency.forget_topic(id);
-        topic.set_deleted();
+        topic.set_removed();
         Some(topic)
     }
 
-    pub(crate) fn grow_topic(&mut self, topic: &Topic, partitions: u32) {
-        self.partitions += (partitions.saturating_sub(topic.partition_count())) as usize;
-        topic.grow(partitions);
+    /// Gives a topic other settings and at least so many partitions.
+    pub(crate) fn alter_topic(&mut self, topic: &Topic, partitions: u32, config: TopicConfig) -> Shape {
+        let before = topic.written().partitions.len();
+        let shape = topic.write_shape(partitions, config);
+        self.partitions += shape.partitions.len() - before;
+        shape
     }
 
     /// The whole state as bytes.
@@ -85,10 +88,10 @@ impl State {
         let mut out = Writer::default();
         out.u8(SNAPSHOT_VERSION).u64(self.next_topic_id).count(self.topics.len());
         for topic in self.topics.values() {
-            let partitions = topic.partitions();
+            let Shape { config, partitions } = topic.written();
             out.u64(topic.id)
                 .text(topic.name.as_str())
-                .config(&topic.config().overrides())
+                .config(&config.overrides())
                 .count(partitions.len());
             for partition in partitions.iter() {
                 out.i64(partition.written_start()).i64(partition.written_end());
@@ -154,8 +157,9 @@ impl State {
             }
             StateEntry::TopicAltered { id, partitions, config } => {
                 if let Some(topic) = self.topics.get(&id).cloned() {
-                    self.grow_topic(&topic, partitions.min(MAX_PARTITIONS_PER_TOPIC));
-                    topic.set_config(TopicConfig::from_overrides(&config).unwrap_or_default());
+                    let config = TopicConfig::from_overrides(&config).unwrap_or_default();
+                    let partitions = partitions.min(MAX_PARTITIONS_PER_TOPIC);
+                    topic.publish_shape(self.alter_topic(&topic, partitions, config));
                 }
             }
             StateEntry::TopicDeleted { id } => drop(self.remove_topic(id)),

@@ -263,7 +263,7 @@ mod tests {
         ]);
         let config = TopicConfig::from_overrides(&given).unwrap();
         assert_eq!((config.retention_ms(), config.retention_bytes()), (None, Some(1000)));
-        assert_eq!(config.max_message_bytes(), 32 << 20);
+        assert_eq!(config.max_message_bytes(), 8 << 20);
         assert_eq!((config.acks(), config.timestamp_type()), (Acks::Written, TimestampType::LogAppend));
         assert_eq!((config.live_queue_size(), config.live_history_size()), (1, 0));
         assert_eq!(config.live_policy(), LivePolicy::Disconnect);

@@ -11,12 +11,13 @@ use super::{
 use crate::{
     Acks, BrokerError, Topic, TopicConfig, TopicName,
     batch::{BatchBuilder, TimestampType, set_base_offset, set_log_append_time},
-    command::{Answer, AppendCommand, AppendOutcome, Command, Content, Runs},
+    append_plan::in_request_order,
+    command::{Answer, AppendCommand, AppendOutcome, Command, Content, MovedBatch, PositionsMode, Runs},
     group::PartitionKey,
     idempotency::{IdempotencyEntry, IdempotencyLookup, PlacedRun},
     limits::{IDEMPOTENCY_WINDOW_MS, MAX_GROUPS, MAX_PARTITIONS, MAX_PARTITIONS_PER_TOPIC},
     state::{State, StateEntry, forget_topic},
-    topic::Partition,
+    topic::{Partition, split_journal_id},
 };
 
 /// What a group of commands comes to.
@@ -31,6 +32,14 @@ pub(super) struct Applied {
     pub(super) early_replies: Vec<Reply>,
 }
 
+/// What an append brings, but for its topic and its answer.
+struct Planned {
+    content: Content,
+    built_ms: i64,
+    order: Vec<u32>,
+    idempotency: Option<(String, u64)>,
+}
+
 /// Applies a group at one moment.
 pub(super) fn apply(state: &mut State, commands: Vec<Command>, bytes: usize, now_ms: i64) -> Applied {
     let mut applied = Applied { frame: FrameBuilder::with_capacity(bytes), ..Applied::default() };
@@ -41,7 +50,7 @@ pub(super) fn apply(state: &mut State, commands: Vec<Command>, bytes: usize, now
             other => applied.other(state, other),
         }
     }
-    let mut target = Target { frame: &mut applied.frame, effects: &mut applied.effects };
+    let mut target = Target { frame: &mut applied.frame, effects: &mut applied.effects, now_ms };
     merge.close_all(&mut target);
     applied
 }
@@ -52,8 +61,14 @@ impl Applied {
     }
 
     fn append(&mut self, state: &mut State, append: AppendCommand, merge: &mut Merge, now_ms: i64) {
-        let AppendCommand { topic, content, acks, idempotency, answer } = append;
-        match self.try_append(state, &topic, content, idempotency, merge, now_ms) {
+        let (answer, acks) = (append.answer, append.acks);
+        let content = Planned {
+            content: append.content,
+            built_ms: append.built_ms,
+            order: append.order,
+            idempotency: append.idempotency,
+        };
+        match self.try_append(state, &append.topic, content, merge, now_ms) {
             Ok(outcome) => {
                 let reply = Reply::Append(answer, outcome);
                 if acks == Acks::Durable { self.replies.push(reply) } else { self.early_replies.push(reply) }
@@ -66,12 +81,12 @@ impl Applied {
         &mut self,
         state: &mut State,
         topic: &Arc<Topic>,
-        content: Content,
-        idempotency: Option<(String, u64)>,
+        planned: Planned,
         merge: &mut Merge,
         now_ms: i64,
     ) -> Result<AppendOutcome, BrokerError> {
-        if topic.is_deleted() {
+        let Planned { content, built_ms, order, idempotency } = planned;
+        if topic.is_removed() {
             return Err(topic.not_found());
         }
         if let Some((key, fingerprint)) = &idempotency {
@@ -89,19 +104,22 @@ impl Applied {
                 }
             }
         }
+        let built_before = matches!(content, Content::Batches(_))
+            && topic.config().timestamp_type() != TimestampType::LogAppend;
+        let timestamp_ms = if built_before { built_ms } else { now_ms };
         let runs = self.store(topic, content, merge, now_ms)?;
         if let Some((key, fingerprint)) = idempotency {
             let entry = IdempotencyEntry {
                 fingerprint,
                 expires_ms: now_ms.saturating_add(IDEMPOTENCY_WINDOW_MS).cast_unsigned(),
-                timestamp_ms: now_ms,
-                placements: runs.as_slice().into(),
+                timestamp_ms,
+                placements: in_request_order(&order, runs.as_slice()),
             };
             state.idempotency.expire(now_ms.cast_unsigned());
             state.idempotency.insert(topic.id, &key, entry.clone());
             self.state(&StateEntry::IdempotencyUsed { topic_id: topic.id, key, entry });
         }
-        Ok(AppendOutcome { runs, timestamp_ms: now_ms, replayed: false })
+        Ok(AppendOutcome { runs, timestamp_ms, replayed: false })
     }
 
     /// Stores records whole or not at all: everything is checked before the first offset is taken.
@@ -115,7 +133,7 @@ impl Applied {
         let config = topic.config();
         let limit = config.max_message_bytes();
         let too_large = |size| BrokerError::RecordTooLarge { topic: topic.name.to_string(), size, limit };
-        let mut target = Target { frame: &mut self.frame, effects: &mut self.effects };
+        let mut target = Target { frame: &mut self.frame, effects: &mut self.effects, now_ms };
         match content {
             Content::Record { partition, record } => {
                 topic.partition(partition)?;
@@ -164,8 +182,8 @@ impl Applied {
                 let deleted = self.delete_topic(state, &topic);
                 self.answer(answer, deleted, Reply::Unit);
             }
-            Command::SetPositions { group, positions, only_new, answer } => {
-                let set = self.set_positions(state, group, positions, only_new);
+            Command::SetPositions { group, positions, mode, answer } => {
+                let set = self.set_positions(state, group, positions, mode);
                 self.answer(answer, set, Reply::Positions);
             }
             Command::RemovePositions { group, topic, answer } => {
@@ -181,7 +199,7 @@ impl Applied {
                 self.answer(answer, Ok(()), Reply::Unit);
             }
             Command::Move { batches, answer } => {
-                for batch in &batches {
+                for batch in batches.iter().filter(|batch| is_kept(state, batch)) {
                     let offsets = (batch.base_offset, batch.last_offset_delta);
                     let (partition, time) = (batch.partition, batch.max_timestamp);
                     self.frame.moved(partition, batch.flags, offsets, time, batch.origin, &batch.bytes);
@@ -240,22 +258,22 @@ impl Applied {
         partitions: Option<u32>,
         config: &std::collections::BTreeMap<String, Option<String>>,
     ) -> Result<Arc<Topic>, BrokerError> {
-        if topic.is_deleted() {
+        if topic.is_removed() {
             return Err(topic.not_found());
         }
-        let before = topic.partition_count();
+        let written = topic.written();
+        let before = u32::try_from(written.partitions.len()).unwrap_or(u32::MAX);
         let partitions = partitions.unwrap_or(before);
         if partitions < before {
             let why = "a topic's partitions can only become more";
             return Err(BrokerError::InvalidPartitions { asked: partitions.into(), why });
         }
         check_partitions(state, partitions, before)?;
-        let mut settings = TopicConfig::clone(&topic.config());
+        let mut settings = TopicConfig::clone(&written.config);
         settings.apply(config)?;
         self.state(&StateEntry::TopicAltered { id: topic.id, partitions, config: settings.overrides() });
-        state.grow_topic(&topic, partitions);
-        topic.set_config(settings);
-        self.effects.push(Effect::TopicAltered(topic.clone()));
+        let shape = state.alter_topic(&topic, partitions, settings);
+        self.effects.push(Effect::TopicAltered(topic.clone(), shape));
         Ok(topic)
     }
 
@@ -271,7 +289,7 @@ impl Applied {
         state: &mut State,
         group: String,
         mut positions: Vec<(PartitionKey, i64)>,
-        only_new: bool,
+        mode: PositionsMode,
     ) -> Result<Vec<(PartitionKey, i64)>, BrokerError> {
         if !state.groups.contains_key(&group) && state.groups.len() >= MAX_GROUPS {
             return Err(BrokerError::LimitReached { what: "consumer groups", limit: MAX_GROUPS });
@@ -280,7 +298,7 @@ impl Applied {
         positions.retain(|((topic_id, _), _)| state.topics.contains_key(topic_id));
         let kept = state.groups.entry(group.clone()).or_default();
         let mut in_force = positions.clone();
-        if only_new {
+        if mode == PositionsMode::OnlyNew {
             for (key, offset) in &mut in_force {
                 *offset = kept.get(key).copied().unwrap_or(*offset);
             }
@@ -288,7 +306,7 @@ impl Applied {
         }
         kept.extend(positions.iter().copied());
         self.state(&StateEntry::Positions { group: group.clone(), positions: positions.clone() });
-        self.effects.push(Effect::PositionsSet { group, positions });
+        self.effects.push(Effect::PositionsSet { group, positions, reset: mode == PositionsMode::Reset });
         Ok(in_force)
     }
 
@@ -333,6 +351,14 @@ impl Applied {
         }
         self.state(&StateEntry::LogStart { starts: moved });
     }
+}
+
+/// Whether a batch that is being moved is still wanted.
+fn is_kept(state: &State, batch: &MovedBatch) -> bool {
+    let (topic_id, number) = split_journal_id(batch.partition);
+    let partition = state.topics.get(&topic_id).and_then(|topic| topic.partition(number).ok());
+    let last = batch.base_offset + i64::from(batch.last_offset_delta);
+    partition.is_some_and(|partition| partition.written_start() <= last)
 }
 
 fn check_partitions(state: &State, asked: u32, before: u32) -> Result<(), BrokerError> {

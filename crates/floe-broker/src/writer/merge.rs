@@ -96,6 +96,8 @@ impl OpenBatch {
 pub(super) struct Target<'a> {
     pub(super) frame: &'a mut FrameBuilder,
     pub(super) effects: &'a mut Vec<Effect>,
+    /// The time of the append.
+    pub(super) now_ms: i64,
 }
 
 impl Target<'_> {
@@ -111,7 +113,10 @@ impl Target<'_> {
             u32::try_from(header.last_offset() - header.base_offset).expect("a batch's offsets fit");
         let entry = self.frame.entries();
         let offsets = (header.base_offset, last_delta);
-        self.frame.records(topic.journal_id(partition), flags, offsets, header.max_timestamp, bytes);
+        // retention counts from the append when that is later than what the records say: what a client dates to the
+        // past is not gone at once; for look-ups by time it is a bound from above
+        let newest_ms = header.max_timestamp.max(self.now_ms);
+        self.frame.records(topic.journal_id(partition), flags, offsets, newest_ms, bytes);
         self.effects.push(Effect::Appended {
             topic: topic.clone(),
             partition,

@@ -10,6 +10,7 @@ use crate::{
     command::{Answer, AppendOutcome},
     group::PartitionKey,
     tap::VisibleBatch,
+    topic::Shape,
 };
 
 /// A change that becomes visible.
@@ -17,9 +18,9 @@ use crate::{
 pub(crate) enum Effect {
     Appended { topic: Arc<Topic>, partition: u32, end: i64, entry: usize },
     TopicCreated(Arc<Topic>),
-    TopicAltered(Arc<Topic>),
+    TopicAltered(Arc<Topic>, Shape),
     TopicDeleted(Arc<Topic>),
-    PositionsSet { group: String, positions: Vec<(PartitionKey, i64)> },
+    PositionsSet { group: String, positions: Vec<(PartitionKey, i64)>, reset: bool },
     PositionsRemoved { group: String, topic_id: u64 },
     GroupDeleted(String),
     LogStart { topic: Arc<Topic>, partition: u32, start: i64 },
@@ -69,11 +70,20 @@ impl Group {
     pub(super) fn publish(self, shared: &Shared) {
         let Self { written, effects, replies } = self;
         let places: Vec<EntryPlace> = written.entries().collect();
-        let mut changed: HashMap<u64, Arc<Topic>> = HashMap::new();
+        let mut news = Vec::with_capacity(effects.len());
         for effect in effects {
-            publish_effect(shared, effect, &places, &mut changed);
+            news.extend(publish_effect(shared, effect, &places));
         }
         shared.set_visible(written.end as Position);
+        // only now: what a tap was told, and what lies before a tap that is opened, can be read from the log
+        let mut changed: HashMap<u64, Arc<Topic>> = HashMap::new();
+        for (topic, batch) in news {
+            match batch {
+                Some(batch) => topic.taps.lock().push(&batch),
+                None => topic.taps.lock().end(),
+            }
+            changed.insert(topic.id, topic);
+        }
         for topic in changed.values() {
             topic.changed.notify_waiters();
         }
@@ -88,12 +98,12 @@ impl Group {
     }
 }
 
+/// Publishes one change; answers the topic whose followers are to be told, with the new batch or that it is gone.
 fn publish_effect(
     shared: &Shared,
     effect: Effect,
     places: &[EntryPlace],
-    changed: &mut HashMap<u64, Arc<Topic>>,
-) {
+) -> Option<(Arc<Topic>, Option<VisibleBatch>)> {
     match effect {
         Effect::Appended { topic, partition, end, entry } => {
             let place = &places[entry];
@@ -101,28 +111,36 @@ fn publish_effect(
                 published.publish_end(end, place.body.len() as u64);
             }
             let batch = VisibleBatch { partition, origin: place.position, bytes: place.body.clone() };
-            topic.taps.lock().push(&batch);
-            changed.insert(topic.id, topic);
+            return Some((topic, Some(batch)));
         }
         Effect::TopicCreated(topic) => shared.catalog.insert(topic),
-        Effect::TopicAltered(topic) => shared.groups.grow_topic(&topic),
+        Effect::TopicAltered(topic, shape) => {
+            topic.publish_shape(shape);
+            shared.groups.grow_topic(&topic);
+        }
         Effect::TopicDeleted(topic) => {
+            topic.set_deleted();
             shared.catalog.remove(&topic);
             shared.groups.forget_topic(topic.id);
             for number in 0..topic.partition_count() {
                 shared.journal.forget(topic.journal_id(number));
             }
-            topic.taps.lock().end();
-            changed.insert(topic.id, topic);
+            return Some((topic, None));
         }
-        Effect::PositionsSet { group, positions } => shared.groups.set_positions(&group, positions),
+        Effect::PositionsSet { group, positions, reset } => {
+            shared.groups.set_positions(&group, positions, reset);
+        }
         Effect::PositionsRemoved { group, topic_id } => shared.groups.remove_positions(&group, topic_id),
         Effect::GroupDeleted(group) => shared.groups.remove(&group),
         Effect::LogStart { topic, partition, start } => {
             if let Ok(published) = topic.partition(partition) {
-                let bytes = shared.journal.bytes_from(topic.journal_id(partition), start);
+                let id = topic.journal_id(partition);
+                // what is written and not yet published counts when it is
+                let unpublished = shared.journal.bytes_from(id, published.end());
+                let bytes = shared.journal.bytes_from(id, start).saturating_sub(unpublished);
                 published.publish_start(start, bytes);
             }
         }
     }
+    None
 }

@@ -2,6 +2,7 @@
 
 use std::{
     sync::mpsc::{Receiver, SyncSender},
+    thread,
     time::Duration,
 };
 
@@ -20,14 +21,27 @@ use crate::{
     state::State,
 };
 
+/// Stops all writing when its thread panics: nobody is left to wait for an answer that never comes.
+struct Alarm<'a>(&'a Shared);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!("a thread of the broker panicked; nothing more is written");
+            self.0.break_down();
+        }
+    }
+}
+
 /// Writes group after group until the queue is closed and empty. `groups` is a rendezvous: a group that is written
 /// waits there until the one before is on disk, and meanwhile the next one gathers in the queue.
 pub(crate) fn write_loop(
     shared: &Shared,
     mut state: State,
     mut appender: Appender,
-    groups: SyncSender<Group>,
+    groups: &SyncSender<Group>,
 ) {
+    let _alarm = Alarm(shared);
     let idle = Duration::from_millis(IDLE_FRAME_MS);
     let limit = MAX_GROUP_BYTES.min(usize::try_from(appender.max_frame_bytes()).unwrap_or(usize::MAX));
     let mut vouched = true;
@@ -38,7 +52,7 @@ pub(crate) fn write_loop(
                 write_group(shared, &mut state, &mut appender, commands, bytes)
             }
             // traffic pauses: say in the journal itself how far it is on disk
-            (Taken::Nothing, _) if vouched || shared.journal.is_failed() => continue,
+            (Taken::Nothing, _) if vouched || shared.is_failed() => continue,
             (Taken::Nothing, _) => {
                 vouched = true;
                 write_empty(shared, &mut appender)
@@ -51,7 +65,7 @@ pub(crate) fn write_loop(
             unsent.0.refuse();
         }
     }
-    if !shared.journal.is_failed() {
+    if !shared.is_failed() {
         if let Some(group) = write_empty(shared, &mut appender) {
             drop(groups.send(group));
         }
@@ -85,7 +99,8 @@ fn write_group(
             Some(Group { written, effects, replies })
         }
         Err(error) => {
-            tracing::error!(%error, "a group was not written");
+            tracing::error!(%error, "a group was not written; nothing more is");
+            shared.break_down();
             for reply in replies.into_iter().chain(early_replies) {
                 reply.refuse(BrokerError::StorageFailed);
             }
@@ -102,12 +117,17 @@ fn make_room(
     mut commands: Vec<Command>,
     bytes: usize,
 ) -> Option<Vec<Command>> {
+    if shared.is_failed() {
+        commands.into_iter().for_each(|command| command.refuse(BrokerError::StorageFailed));
+        return None;
+    }
     let limit = appender.max_frame_bytes();
     if bytes as u64 > limit {
         // only a single command is ever larger than the limit of a group
         for command in commands.drain(..) {
             let (size, limit) = (command.weight(), usize::try_from(limit).unwrap_or(usize::MAX));
-            command.refuse(BrokerError::RecordTooLarge { topic: String::new(), size, limit });
+            let topic = command.topic();
+            command.refuse(BrokerError::RecordTooLarge { topic, size, limit });
         }
         return None;
     }
@@ -141,6 +161,7 @@ fn make_room(
 
 /// Syncs group after group and publishes each when it is on disk.
 pub(crate) fn sync_loop(shared: &Shared, mut syncer: Syncer, groups: &Receiver<Group>) {
+    let _alarm = Alarm(shared);
     for group in groups {
         match syncer.sync() {
             Ok(durable) => {

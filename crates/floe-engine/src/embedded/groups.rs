@@ -3,10 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use floe_broker::{
-    BrokerError, ClaimRequest, Claimed, OffsetSpec, Topic,
+    BrokerError, ClaimRequest, Claimed, OffsetSpec, PositionsMode, Topic,
     group::{MemberView, Membership as Member, MembershipError, PartitionKey},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, timeout_at},
+};
 
 use super::Embedded;
 use crate::{
@@ -96,7 +99,7 @@ impl Embedded {
         for partition in 0..topic.partition_count() {
             positions.push(((topic.id, partition), self.offset(&topic, partition, from).await?));
         }
-        let in_force = self.broker.set_positions(group, positions, true).await?;
+        let in_force = self.broker.set_positions(group, positions, PositionsMode::OnlyNew)?.done().await?;
         Ok(in_force.into_iter().map(|(_, offset)| offset).collect())
     }
 
@@ -115,6 +118,7 @@ impl Embedded {
             records: poll.max_records,
             bytes: poll.max_bytes,
             require_subscription: poll.require_subscription,
+            exclusive: poll.mode == DeliveryMode::Commit,
         };
         let deadline = Instant::now() + poll.wait;
         loop {
@@ -123,11 +127,15 @@ impl Embedded {
             for change in &mut changes {
                 change.as_mut().enable();
             }
-            let request = request.clone();
-            let claimed = self.blocking(move |broker| broker.claim(&request)).await?;
-            if !claimed.is_empty() || Instant::now() >= deadline {
+            let turn = self.commit_turn(&request).await?;
+            let claimed = {
+                let request = request.clone();
+                self.blocking(move |broker| broker.claim(&request)).await?
+            };
+            if !claimed.is_empty() || !claimed.skipped.is_empty() || Instant::now() >= deadline {
                 return self.deliver(&poll, claimed).await;
             }
+            drop(turn);
             if let Some(deleted) = topics.iter().find(|topic| topic.is_deleted()) {
                 return Err(BrokerError::TopicNotFound { topic: deleted.name.to_string() });
             }
@@ -140,26 +148,36 @@ impl Embedded {
         }
     }
 
+    /// Of the readers that commit at once, one at a time: so that what the first one gets is committed before the
+    /// second one commits what lies behind it.
+    async fn commit_turn(&self, request: &ClaimRequest) -> Result<Option<OwnedMutexGuard<()>>, BrokerError> {
+        if !request.exclusive {
+            return Ok(None);
+        }
+        let group = if request.require_subscription {
+            self.broker.groups().get(&request.group).ok()
+        } else {
+            Some(self.broker.groups().get_or_make(&request.group)?)
+        };
+        let Some(group) = group else { return Ok(None) };
+        let turn = group.lock().commit_turn.clone();
+        Ok(Some(turn.lock_owned().await))
+    }
+
     async fn deliver(&self, poll: &Poll, mut claimed: Claimed) -> Result<Delivery, BrokerError> {
         let named = |(topic, record): (Arc<Topic>, _)| (topic.name.to_string(), record);
         let records: Vec<_> = std::mem::take(&mut claimed.records).into_iter().map(named).collect();
         let next = std::mem::take(&mut claimed.next).into_iter();
         let next_offsets =
             next.map(|(topic, partition, offset)| (topic.name.to_string(), partition, offset)).collect();
+        for skipped in std::mem::take(&mut claimed.skipped) {
+            skipped.done().await?;
+        }
         let id = match poll.mode {
             _ if claimed.is_empty() => None,
             DeliveryMode::Lease(lease) => Some(claimed.open(millis(lease, LEASE_MS), self.now())?),
             DeliveryMode::Commit => {
-                let positions = claimed.settle();
-                let keys: Vec<PartitionKey> = positions.iter().map(|(key, _)| *key).collect();
-                if let Err(error) = self.commit_positions(&poll.group, positions).await {
-                    // not committed: free again, for whoever reads next
-                    if let Ok(group) = self.broker.groups().get(&poll.group) {
-                        let mut group = group.lock();
-                        keys.into_iter().for_each(|key| group.deliveries.reset(key));
-                    }
-                    return Err(error);
-                }
+                claimed.commit(&self.broker).await?;
                 None
             }
         };
@@ -174,17 +192,25 @@ impl Embedded {
         if positions.is_empty() {
             return Ok(());
         }
-        self.broker.set_positions(group, positions, false).await.map(drop)
+        self.broker.set_positions(group, positions, PositionsMode::Set)?.done().await.map(drop)
     }
 
     pub(crate) async fn ack(&self, group: &str, delivery: &str) -> Result<(), BrokerError> {
         let known = self.broker.groups().get(group)?;
-        let acknowledged = known.lock().deliveries.ack(delivery, self.now());
-        let positions = acknowledged.map_err(|_| BrokerError::DeliveryNotOpen {
-            group: group.to_owned(),
-            delivery: delivery.to_owned(),
-        })?;
-        self.commit_positions(group, positions).await
+        let pending = {
+            // under the lock until the commit is ordered: of two acks, the later position is stored later
+            let mut known = known.lock();
+            let acknowledged = known.deliveries.ack(delivery, self.now());
+            let positions = acknowledged.map_err(|_| BrokerError::DeliveryNotOpen {
+                group: group.to_owned(),
+                delivery: delivery.to_owned(),
+            })?;
+            if positions.is_empty() {
+                return Ok(());
+            }
+            self.broker.set_positions(group, positions, PositionsMode::Set)?
+        };
+        pending.done().await.map(drop)
     }
 
     pub(crate) async fn commit(
@@ -204,16 +230,21 @@ impl Embedded {
             }
             positions.push(((topic.id, partition), offset));
         }
-        if let Some((member, generation)) = member {
-            let known = self.broker.groups().get(group)?;
+        let Some((member, generation)) = member else {
+            return self.commit_positions(group, positions).await;
+        };
+        let known = self.broker.groups().get(group)?;
+        let pending = {
+            // under the lock until the commit is ordered: who owns the partition next commits after it
             let mut known = known.lock();
             let current = known.members.check(member, generation, self.now()).is_ok();
             let owned = positions.iter().all(|(key, _)| known.members.owner(*key) == Some(member));
             if !current || !owned {
                 return Err(unknown(group, member));
             }
-        }
-        self.commit_positions(group, positions).await
+            self.broker.set_positions(group, positions, PositionsMode::Set)?
+        };
+        pending.done().await.map(drop)
     }
 
     pub(crate) async fn reset_group(
@@ -225,11 +256,6 @@ impl Embedded {
     ) -> Result<Vec<(u32, i64)>, BrokerError> {
         let topic = self.broker.catalog().get(topic)?;
         floe_broker::check_group_name(group)?;
-        if let Ok(known) = self.broker.groups().get(group) {
-            let mut known = known.lock();
-            known.expire(self.now());
-            known.check_idle(group)?;
-        }
         let partitions = match partition {
             Some(partition) => partition..partition + 1,
             None => 0..topic.partition_count(),
@@ -239,22 +265,28 @@ impl Embedded {
             positions.push((partition, self.offset(&topic, partition, to).await?));
         }
         let keyed: Vec<_> = positions.iter().map(|(number, offset)| ((topic.id, *number), *offset)).collect();
-        self.broker.set_positions(group, keyed.clone(), false).await?;
-        if let Ok(known) = self.broker.groups().get(group) {
-            let mut known = known.lock();
-            keyed.iter().for_each(|(key, _)| known.deliveries.reset(*key));
-        }
+        let pending = {
+            let known = self.broker.groups().get(group).ok();
+            let mut known = known.as_ref().map(|known| known.lock());
+            if let Some(known) = &mut known {
+                known.expire(self.now());
+                known.check_idle(group)?;
+            }
+            self.broker.set_positions(group, keyed, PositionsMode::Reset)?
+        };
+        pending.done().await?;
         Ok(positions)
     }
 
     pub(crate) async fn delete_group(&self, group: &str) -> Result<(), BrokerError> {
         let known = self.broker.groups().get(group)?;
-        {
+        let pending = {
             let mut known = known.lock();
             known.expire(self.now());
             known.check_idle(group)?;
-        }
-        self.broker.delete_group(group).await
+            self.broker.delete_group(group)?
+        };
+        self.broker.group_deleted(group, pending).await
     }
 
     pub(crate) fn join_group(

@@ -23,14 +23,14 @@ use crate::{
     body,
     gateway::Gateway,
     idempotency, json, json_text,
-    limits::{EVENT_ID_BYTES_MAX, PARSE_INLINE_BYTES},
-    params::{Params, check_topic},
-    problem::{ApiError, Code, Problem},
+    limits::EVENT_ID_BYTES_MAX,
+    params::{Params, write_failure},
+    problem::{ApiError, Problem},
     records::{count, json_content_type, key_bytes, lines, write_number, write_str},
 };
 
 /// The topic that events go to when none is named; made on first use.
-pub(super) const EVENTS_TOPIC: &str = "events";
+pub(crate) const EVENTS_TOPIC: &str = "events";
 /// Its partitions: as many consumers can share the work.
 const EVENTS_PARTITIONS: u32 = 12;
 /// The record header that holds an event's id when its body has none.
@@ -74,20 +74,29 @@ pub(crate) async fn register_event(
     let (parts, body) = request.into_parts();
     let params = Params::parse(parts.uri.query(), &["topic", "acks"])?;
     let topic = params.text("topic").unwrap_or(EVENTS_TOPIC);
-    check_topic(topic)?;
     let in_lines = says_lines(&parts.headers)?;
     let received = body::receive(&gateway, &parts.headers, body).await?;
     let idempotency = idempotency::of(&parts.headers, &[&received.bytes])?;
-    let batch = if received.bytes.len() > PARSE_INLINE_BYTES {
-        let body = received.bytes.clone();
-        let parse = tokio::task::spawn_blocking(move || Batch::parse(&body, in_lines));
-        parse.await.map_err(|_| ApiError::new(Code::Internal, "the events could not be parsed"))??
-    } else {
-        Batch::parse(&received.bytes, in_lines)?
+    let mut topic_made = false;
+    let (mut ids, single, appended) = loop {
+        let Batch { records, ids, single } =
+            body::parse(&received.bytes, move |body| Batch::parse(body, in_lines)).await?;
+        let append = Append {
+            topic: topic.to_owned(),
+            records,
+            acks: params.acks()?,
+            idempotency: idempotency.clone(),
+        };
+        match gateway.engine().append(append).await {
+            Ok(appended) => break (ids, single, appended),
+            // The first event of all. Its records are gone with the attempt, its text is still there.
+            Err(EngineError::TopicNotFound { .. }) if topic == EVENTS_TOPIC && !topic_made => {
+                make_events_topic(gateway.engine()).await?;
+                topic_made = true;
+            }
+            Err(error) => return Err(write_failure(error)),
+        }
     };
-    let Batch { records, mut ids, single } = batch;
-    let append = Append { topic: topic.to_owned(), records, acks: params.acks()?, idempotency };
-    let appended = store(gateway.engine(), append).await?;
     if appended.replayed {
         recall_ids(gateway.engine(), topic, &mut ids, &appended.placements).await;
     }
@@ -120,16 +129,12 @@ fn says_lines(headers: &HeaderMap) -> Result<bool, ApiError> {
     }
 }
 
-/// Appends; makes the default topic when it isn't there yet.
-async fn store(engine: &Engine, append: Append) -> Result<Appended, EngineError> {
-    if append.topic != EVENTS_TOPIC || engine.topic_summary(EVENTS_TOPIC).is_ok() {
-        return engine.append(append).await;
-    }
+/// Another first event may make it at the same time.
+async fn make_events_topic(engine: &Engine) -> Result<(), EngineError> {
     let spec =
         TopicSpec { name: EVENTS_TOPIC.into(), partitions: EVENTS_PARTITIONS, config: BTreeMap::new() };
     match engine.create_topic(spec).await {
-        // Another first event may have made it at the same time.
-        Ok(_) | Err(EngineError::TopicExists { .. }) => engine.append(append).await,
+        Ok(_) | Err(EngineError::TopicExists { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }

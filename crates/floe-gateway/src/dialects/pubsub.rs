@@ -15,7 +15,7 @@ use crate::{
     idempotency, json,
     json::answer,
     limits::{READ_BYTES_DEFAULT, READ_RECORDS_DEFAULT, READ_RECORDS_MAX},
-    params::{InPath, Params, RawParams, TopicInPath, check_topic},
+    params::{InPath, Params, RawParams, TopicInPath, check_topic, write_failure},
     problem::{ApiError, Code, Problem},
     records::{json_content_type, key_bytes, write_key, write_value},
     timestamp, topics,
@@ -128,7 +128,7 @@ pub(crate) struct Written {
 )]
 pub(crate) async fn write(
     State(gateway): State<Arc<Gateway>>,
-    TopicInPath(topic): TopicInPath,
+    InPath(topic): InPath<String>,
     request: axum::extract::Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
@@ -156,7 +156,7 @@ pub(crate) async fn write(
     }
     let idempotency = idempotency::of(&parts.headers, &[&received.bytes])?;
     let append = Append { topic: topic.clone(), records: vec![record], acks, idempotency };
-    let appended = gateway.engine().append(append).await?;
+    let appended = gateway.engine().append(append).await.map_err(write_failure)?;
     let placement =
         appended.placements.first().ok_or_else(|| ApiError::new(Code::Internal, "no place was given"))?;
     let (partition, offset) = (placement.partition, placement.offset);

@@ -49,7 +49,8 @@ pub(crate) fn count(records: usize) -> Result<(), ApiError> {
 /// A record per line.
 pub(super) fn parse(body: &Bytes) -> Result<Vec<NewRecord>, ApiError> {
     json_text::inspect(&body[..body.len().min(4)])?;
-    let mut records = Vec::new();
+    let at_most = memchr::memchr_iter(b'\n', body).count() + 1;
+    let mut records = Vec::with_capacity(at_most.min(RECORDS_PER_REQUEST_MAX));
     for (number, line) in lines(body) {
         let record = parse_line(body, line).map_err(|error| error.at(&format!("line {number}")))?;
         records.push(record);

@@ -8,7 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use floe_engine::{Append, Appended, Header, NewRecord};
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use utoipa::ToSchema;
 
 use super::{envelope::Envelope, lines, print::write_number};
@@ -16,9 +16,8 @@ use crate::{
     body, cloudevents,
     gateway::Gateway,
     idempotency, json, json_text,
-    limits::PARSE_INLINE_BYTES,
-    params::{Params, TopicInPath},
-    problem::{ApiError, Code, Problem},
+    params::{InPath, Params, write_failure},
+    problem::{ApiError, Problem},
     timestamp,
 };
 
@@ -69,7 +68,7 @@ use crate::{
 )]
 pub(crate) async fn produce(
     State(gateway): State<Arc<Gateway>>,
-    TopicInPath(topic): TopicInPath,
+    InPath(topic): InPath<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
@@ -77,17 +76,12 @@ pub(crate) async fn produce(
     let params = Params::parse(parts.uri.query(), form.params())?;
     let acks = params.acks()?;
     let received = body::receive(&gateway, &parts.headers, body).await?;
-    let query = parts.uri.query().unwrap_or_default();
-    let idempotency = idempotency::of(&parts.headers, &[query.as_bytes(), &received.bytes])?;
-    let parsed = if received.bytes.len() > PARSE_INLINE_BYTES {
-        let body = received.bytes.clone();
-        let parse = tokio::task::spawn_blocking(move || form.parse(&parts, &params, &body));
-        parse.await.map_err(|_| ApiError::new(Code::Internal, "the records could not be parsed"))??
-    } else {
-        form.parse(&parts, &params, &received.bytes)?
-    };
+    let beside = ["key", "partition"].map(|name| params.text(name).unwrap_or_default().as_bytes());
+    let idempotency = idempotency::of(&parts.headers, &[beside[0], beside[1], &received.bytes])?;
+    let parse = move |body: &Bytes| form.parse(&parts.headers, &params, body);
+    let parsed = body::parse(&received.bytes, parse).await?;
     let append = Append { topic: topic.clone(), records: parsed.records, acks, idempotency };
-    let appended = gateway.engine().append(append).await?;
+    let appended = gateway.engine().append(append).await.map_err(write_failure)?;
     Ok(answer(&topic, &appended, parsed.single))
 }
 
@@ -203,14 +197,14 @@ impl Form {
         }
     }
 
-    fn parse(self, parts: &Parts, params: &Params, body: &Bytes) -> Result<Parsed, ApiError> {
+    fn parse(self, headers: &HeaderMap, params: &Params, body: &Bytes) -> Result<Parsed, ApiError> {
         let mut records = match self {
             Self::Json => return parse_json(body),
             Self::Lines => return Ok(Parsed { records: lines::parse(body)?, single: false }),
-            Self::EventBinary => vec![cloudevents::binary(&parts.headers, body)?],
+            Self::EventBinary => vec![cloudevents::binary(headers, body)?],
             Self::EventStructured => vec![cloudevents::structured(body)?],
             Self::EventBatch => cloudevents::batch(body)?,
-            Self::Raw => vec![raw(&parts.headers, body)],
+            Self::Raw => vec![raw(headers, body)],
         };
         let key = params.text("key").map(|key| Bytes::copy_from_slice(key.as_bytes()));
         let partition = params.number("partition", 0..=u32::MAX)?;

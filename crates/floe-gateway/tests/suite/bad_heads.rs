@@ -19,7 +19,10 @@ async fn still_serves(floe: &Floe) {
 #[tokio::test]
 async fn other_protocols_are_closed_or_refused() {
     let floe = Floe::start().await;
-    for hello in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n"[..], b"\0\0\0\x10\0\x12\0\0\0\0\0\x01\0\x04test\0\0\r\n\r\n"] {
+    for hello in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n"[..],
+        b"\0\0\0\x10\0\x12\0\0\0\0\0\x01\0\x04test\0\0\r\n\r\n",
+    ] {
         assert!(matches!(floe.raw_status(hello).await, None | Some(400)));
     }
     still_serves(&floe).await;
@@ -86,7 +89,7 @@ async fn a_length_beside_chunks_ends_the_connection() {
 #[tokio::test]
 async fn broken_chunks_are_400() {
     let floe = Floe::start().await;
-    for chunks in ["FFFFFFFFFFFFFFFF\r\n{}", "zz\r\n{}\r\n", "2\n{}\r\n0\r\n\r\n", "2\r\n{}XX0\r\n\r\n"] {
+    for chunks in ["FFFFFFFFFFFFFFFFF\r\n{}", "zz\r\n{}\r\n", "2\n{}\r\n0\r\n\r\n", "2\r\n{}XX0\r\n\r\n"] {
         let mut request = head(
             "POST /register_event HTTP/1.1",
             &["Content-Type: application/json", "Transfer-Encoding: chunked", "Connection: close"],

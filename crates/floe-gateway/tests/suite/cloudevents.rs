@@ -32,7 +32,8 @@ async fn a_binary_event_becomes_headers() {
 #[tokio::test]
 async fn structured_and_batched_events_stay_as_they_were_sent() {
     let floe = one_topic().await;
-    let post = |kind: &str, body: Value| floe.call("POST", "/topics/t/records").body(kind, body.to_string()).send();
+    let post =
+        |kind: &str, body: Value| floe.call("POST", "/topics/t/records").body(kind, body.to_string()).send();
     post("application/cloudevents+json; charset=utf-8", event("1")).await.ok(201);
     let answer = post("application/cloudevents-batch+json", json!([event("2"), event("3")])).await.ok(201);
     assert_eq!(answer["offsets"].as_array().unwrap().len(), 2);

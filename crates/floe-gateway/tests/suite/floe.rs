@@ -7,6 +7,7 @@ use floe_engine::{Clock, EmbeddedConfig, Engine};
 use floe_gateway::{Gateway, GatewayConfig, serve};
 use floe_journal::JournalConfig;
 use floe_live::Live;
+use floe_testkit::faulty::FaultyStorage;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
@@ -18,14 +19,16 @@ use tokio::{
     task::JoinHandle,
 };
 
+const JOURNAL: JournalConfig =
+    JournalConfig { segment_bytes: 16 * 1024 * 1024, tail_cache_bytes: 4 * 1024 * 1024 };
+
 /// A running server; it is stopped when dropped.
 pub(crate) struct Floe {
     pub(crate) address: SocketAddr,
-    pub(crate) engine: Engine,
-    pub(crate) gateway: Arc<Gateway>,
+    engine: Engine,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<std::io::Result<()>>,
-    _directory: tempfile::TempDir,
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl Floe {
@@ -36,6 +39,16 @@ impl Floe {
     pub(crate) async fn with(config: &GatewayConfig) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let engine = open_engine(directory.path());
+        Self::over(engine, Some(directory), config).await
+    }
+
+    /// A server over storage that fails when it is told to.
+    pub(crate) async fn on(storage: &FaultyStorage) -> Self {
+        let engine = Engine::embedded_on(Arc::new(storage.clone()), JOURNAL, Clock::system()).unwrap();
+        Self::over(engine, None, &GatewayConfig::default()).await
+    }
+
+    async fn over(engine: Engine, directory: Option<tempfile::TempDir>, config: &GatewayConfig) -> Self {
         let gateway = Gateway::new(engine.clone(), Live::new(engine.clone()), config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -43,8 +56,8 @@ impl Floe {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let served = tokio::spawn(serve(vec![listener], Arc::clone(&gateway), shutdown));
-        Self { address, engine, gateway, stop: Some(stop), served, _directory: directory }
+        let served = tokio::spawn(serve(vec![listener], gateway, shutdown));
+        Self { address, engine, stop: Some(stop), served, _directory: directory }
     }
 
     /// Tells the server to stop and waits until it has.
@@ -106,7 +119,7 @@ fn open_engine(directory: &std::path::Path) -> Engine {
     let config = EmbeddedConfig {
         data_dir: directory.join("data"),
         ephemeral: true,
-        journal: JournalConfig { segment_bytes: 16 * 1024 * 1024, tail_cache_bytes: 4 * 1024 * 1024 },
+        journal: JOURNAL,
         clock: Clock::system(),
     };
     Engine::open_embedded(config).unwrap()
@@ -144,7 +157,8 @@ impl Call {
 
     pub(crate) async fn send(self) -> Answer {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let mut request = Request::builder().method(self.method).uri(self.path);
         if !self.headers.iter().any(|(name, _)| name == "host") {

@@ -30,7 +30,10 @@ async fn a_delivery_is_acknowledged_once() {
     assert_eq!(done, json!({ "status": "acknowledged", "group": "g" }));
     floe.post("/groups/g/ack", json!({ "delivery": delivery })).await.problem(409, "CONFLICT");
     let view = floe.get("/groups/g").await.ok(200);
-    assert_eq!(view["partitions"][0], json!({ "topic": "t", "partition": 0, "committed": 3, "end": 5, "lag": 2 }));
+    assert_eq!(
+        view["partitions"][0],
+        json!({ "topic": "t", "partition": 0, "committed": 3, "end": 5, "lag": 2 })
+    );
     assert_eq!(view["lag"], 2);
     let second = poll(json!({ "topics": ["t"], "auto_commit": true })).await.ok(200);
     assert_eq!(values(&second), [3, 4]);
@@ -50,7 +53,8 @@ async fn what_is_not_acknowledged_comes_again() {
 #[tokio::test]
 async fn a_poll_waits_for_records() {
     let floe = filled(0).await;
-    let waiting = floe.post("/groups/g/poll", json!({ "topics": ["t"], "wait_ms": 30000, "auto_commit": true }));
+    let waiting =
+        floe.post("/groups/g/poll", json!({ "topics": ["t"], "wait_ms": 30000, "auto_commit": true }));
     let writing = floe.post("/topics/t/records", json!({ "value": 9 }));
     let (answer, _) = tokio::join!(waiting, writing);
     assert_eq!(values(&answer.ok(200)), [9]);
@@ -105,5 +109,7 @@ async fn polls_name_what_is_wrong() {
         assert!(detail.contains(expected), "{body}: {detail}");
     }
     floe.post("/groups/g/poll", json!({ "topics": ["none"] })).await.problem(404, "TOPIC_NOT_FOUND");
+    floe.post("/groups/none/ack", json!({ "delivery": "nonsense" })).await.problem(404, "NOT_FOUND");
+    floe.post("/groups/g/poll", json!({ "topics": ["t"] })).await.ok(200);
     floe.post("/groups/g/ack", json!({ "delivery": "nonsense" })).await.problem(409, "CONFLICT");
 }

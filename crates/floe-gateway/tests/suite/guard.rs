@@ -26,7 +26,8 @@ async fn unknown_paths_and_wrong_methods_say_so() {
             assert_eq!(found.join(","), allowed, "{method} {path}");
         }
     }
-    let override_ignored = floe.call("GET", "/topics").header("x-http-method-override", "DELETE").send().await;
+    let override_ignored =
+        floe.call("GET", "/topics").header("x-http-method-override", "DELETE").send().await;
     assert_eq!(override_ignored.status, 200);
 }
 
@@ -42,7 +43,8 @@ async fn a_rebound_name_is_not_this_server() {
 
 #[tokio::test]
 async fn pages_of_other_origins_change_nothing() {
-    let config = GatewayConfig { allowed_origins: vec!["https://app.example".into()], ..GatewayConfig::default() };
+    let config =
+        GatewayConfig { allowed_origins: vec!["https://app.example".into()], ..GatewayConfig::default() };
     let floe = Floe::with(&config).await;
     let make = |origin: &str, name: &str| {
         floe.call("POST", "/topics").header("origin", origin).json(&json!({ "name": name })).send()
@@ -61,7 +63,8 @@ async fn pages_of_other_origins_change_nothing() {
 
 #[tokio::test]
 async fn browsers_that_ask_first_get_an_answer_by_their_origin() {
-    let config = GatewayConfig { allowed_origins: vec!["https://app.example".into()], ..GatewayConfig::default() };
+    let config =
+        GatewayConfig { allowed_origins: vec!["https://app.example".into()], ..GatewayConfig::default() };
     let floe = Floe::with(&config).await;
     let ask = |origin: &str| {
         let call = floe.call("OPTIONS", "/topics").header("origin", origin);
@@ -80,7 +83,8 @@ async fn browsers_that_ask_first_get_an_answer_by_their_origin() {
 #[tokio::test]
 async fn a_socket_for_a_page_elsewhere_is_refused() {
     let floe = Floe::start().await;
-    let call = floe.call("GET", "/ws").header("origin", "https://evil.example").header("connection", "upgrade");
+    let call =
+        floe.call("GET", "/ws").header("origin", "https://evil.example").header("connection", "upgrade");
     let call = call.header("upgrade", "websocket").header("sec-websocket-version", "13");
     call.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==").send().await.problem(403, "FORBIDDEN");
 }

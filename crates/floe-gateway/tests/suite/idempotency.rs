@@ -10,7 +10,9 @@ use crate::floe::Floe;
 async fn a_repeat_returns_the_first_answer() {
     let floe = Floe::start().await;
     floe.topic("t", 3).await;
-    let send = |key: &str, body| floe.call("POST", "/topics/t/records").header("idempotency-key", key).json(&body).send();
+    let send = |key: &str, body| {
+        floe.call("POST", "/topics/t/records").header("idempotency-key", key).json(&body).send()
+    };
     let first = send("order-1", json!({ "value": 1 })).await;
     assert_eq!(first.header("idempotency-replayed"), None);
     let again = send("order-1", json!({ "value": 1 })).await;

@@ -28,13 +28,16 @@ async fn any_object_is_an_event() {
 async fn events_come_in_batches_too() {
     let floe = Floe::start().await;
     floe.topic("mine", 1).await;
-    let answer = floe.post("/register_event?topic=mine", json!([{ "id": "a" }, { "event_id": 2 }])).await.ok(202);
+    let answer =
+        floe.post("/register_event?topic=mine", json!([{ "id": "a" }, { "event_id": 2 }])).await.ok(202);
     assert_eq!(answer["accepted"], 2);
     assert_eq!(
         answer["events"],
         json!([{ "event_id": "a", "partition": 0, "offset": 0 }, { "event_id": "2", "partition": 0, "offset": 1 }])
     );
-    let call = floe.call("POST", "/register_event?topic=mine").body("application/x-ndjson", "{\"id\":\"b\"}\r\n{}\n");
+    let call = floe
+        .call("POST", "/register_event?topic=mine")
+        .body("application/x-ndjson", "{\"id\":\"b\"}\r\n{}\n");
     assert_eq!(call.send().await.ok(202)["events"][0]["event_id"], "b");
     let broken = floe.call("POST", "/register_event?topic=mine").body("application/x-ndjson", "{}\n1\n");
     assert!(broken.send().await.problem(400, "BAD_REQUEST").starts_with("line 2: "));
@@ -69,10 +72,13 @@ async fn the_status_counts_what_is_accepted_and_processed() {
     let status = floe.get("/get_status").await.ok(200);
     assert_eq!(status["partitions"].as_array().unwrap().len(), 12);
     let count = |status: &Value| {
-        ["accepted", "processed", "retried", "dead_lettered", "in_flight", "lag"].map(|name| status[name].as_u64().unwrap())
+        ["accepted", "processed", "retried", "dead_lettered", "in_flight", "lag"]
+            .map(|name| status[name].as_u64().unwrap())
     };
     assert_eq!(count(&status), [5, 0, 0, 0, 5, 5]);
-    assert!(status["rates"]["accepted_per_sec"].is_number() && status["rates"]["processed_per_sec"].is_number());
+    assert!(
+        status["rates"]["accepted_per_sec"].is_number() && status["rates"]["processed_per_sec"].is_number()
+    );
     assert_eq!(status["consumers"], json!([]));
     let poll = json!({ "topics": ["events"], "auto_commit": true });
     floe.post("/groups/events-store/poll", poll).await.ok(200);
@@ -87,7 +93,9 @@ async fn an_events_own_status_is_known_by_its_id() {
     assert_eq!((&status["event_id"], &status["status"]), (&json!("e 1/ü"), &json!("accepted")));
     assert_eq!((&status["partition"], &status["offset"]), (&answer["partition"], &answer["offset"]));
     assert!(status["accepted_at"].is_string());
-    floe.post("/groups/events-store/poll", json!({ "topics": ["events"], "auto_commit": true })).await.ok(200);
+    floe.post("/groups/events-store/poll", json!({ "topics": ["events"], "auto_commit": true }))
+        .await
+        .ok(200);
     assert_eq!(floe.get("/get_status?event_id=e%201/%C3%BC").await.ok(200)["status"], "stored");
     floe.get("/get_status?event_id=other").await.problem(404, "NOT_FOUND");
 }

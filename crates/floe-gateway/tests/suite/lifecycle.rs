@@ -61,3 +61,15 @@ async fn one_connection_too_many_is_told_so() {
     assert!(answer.starts_with(b"HTTP/1.1 503 "));
     drop(held);
 }
+
+/// With the clock paused time passes as soon as nothing else can happen, so the limits are met at once.
+#[tokio::test(start_paused = true)]
+async fn slow_heads_are_closed_and_slow_bodies_answered() {
+    let floe = Floe::start().await;
+    assert_eq!(floe.raw_status(b"GET /health HTTP/1.1\r\nHost: loc").await, None);
+    let head = b"POST /register_event HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        Content-Length: 100\r\n\r\n{\"a\":";
+    assert_eq!(floe.raw_status(head).await, Some(408));
+    let idle = floe.raw(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(idle.starts_with("HTTP/1.1 200 "), "{idle}");
+}

@@ -1,11 +1,15 @@
 //! The doors as their clients see them: through a TCP socket, against a real engine in a directory of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on ends there")]
+
 mod floe;
+mod socket;
 
 mod bad_bodies;
 mod bad_heads;
 mod cloudevents;
 mod documents;
+mod faults;
 mod groups;
 mod guard;
 mod idempotency;
@@ -16,3 +20,7 @@ mod produce;
 mod pubsub;
 mod read;
 mod topics;
+mod ws_bad;
+mod ws_end;
+mod ws_lag;
+mod ws_pubsub;

@@ -9,7 +9,10 @@ async fn health_tells_how_the_server_is() {
     let floe = Floe::start().await;
     floe.topic("t", 1).await;
     let health = floe.get("/health").await.ok(200);
-    assert_eq!((&health["status"], &health["topics"], &health["subscribers"]), (&json!("ok"), &json!(1), &json!(0)));
+    assert_eq!(
+        (&health["status"], &health["topics"], &health["subscribers"]),
+        (&json!("ok"), &json!(1), &json!(0))
+    );
     assert_eq!(health["engine"], "embedded");
     assert!(health["uptime_sec"].is_u64() && health["version"].is_string());
     assert_eq!(floe.get("/health/live").await.ok(200), json!({ "status": "ok" }));
@@ -23,7 +26,10 @@ async fn stats_count_all_that_was_accepted() {
     floe.post("/topics/t/records", json!({ "records": [{ "value": 1 }, { "value": 2 }] })).await.ok(201);
     let stats = floe.get("/stats").await.ok(200);
     let topic = &stats["topics"]["t"];
-    assert_eq!((&topic["messages"], &topic["subscribers"], &topic["partitions"]), (&json!(2), &json!(0), &json!(2)));
+    assert_eq!(
+        (&topic["messages"], &topic["subscribers"], &topic["partitions"]),
+        (&json!(2), &json!(0), &json!(2))
+    );
     assert!(topic["bytes"].as_u64().unwrap() > 0);
     assert_eq!((&stats["messages"], &stats["subscribers"]), (&json!(2), &json!(0)));
 }

@@ -33,7 +33,10 @@ async fn one_record_comes_back_as_it_was_sent() {
     let record = &stored(&floe).await[0];
     assert_eq!(record["key"], "user1");
     assert_eq!(record["timestamp"], at);
-    assert_eq!(record["headers"], json!({ "trace": "x", "tags": ["a", "b"], "content-type": "application/json" }));
+    assert_eq!(
+        record["headers"],
+        json!({ "trace": "x", "tags": ["a", "b"], "content-type": "application/json" })
+    );
 }
 
 #[tokio::test]
@@ -59,9 +62,13 @@ async fn a_key_chooses_the_partition_that_kafkas_clients_choose() {
     // murmur2 as Kafka's DefaultPartitioner computes it: "21" hashes to -973932308.
     let answer = floe.post("/topics/t/records", json!({ "key": "21", "value": 1 })).await.ok(201);
     assert_eq!(answer["partition"], (-973_932_308_i32 & 0x7fff_ffff) % 12);
-    let answer = floe.post("/topics/t/records", json!({ "key": "21", "value": 1, "partition": 3 })).await.ok(201);
+    let answer =
+        floe.post("/topics/t/records", json!({ "key": "21", "value": 1, "partition": 3 })).await.ok(201);
     assert_eq!(answer["partition"], 3);
-    let detail = floe.post("/topics/t/records", json!({ "value": 1, "partition": 12 })).await.problem(400, "BAD_REQUEST");
+    let detail = floe
+        .post("/topics/t/records", json!({ "value": 1, "partition": 12 }))
+        .await
+        .problem(400, "BAD_REQUEST");
     assert!(detail.contains("0 to 11"), "{detail}");
 }
 
@@ -69,7 +76,8 @@ async fn a_key_chooses_the_partition_that_kafkas_clients_choose() {
 async fn timestamps_are_kept() {
     let floe = one_topic(1).await;
     for timestamp in [json!("2026-01-31T11:00:00.5+01:00"), json!(1_769_853_600_500_i64)] {
-        let answer = floe.post("/topics/t/records", json!({ "value": 1, "timestamp": timestamp })).await.ok(201);
+        let answer =
+            floe.post("/topics/t/records", json!({ "value": 1, "timestamp": timestamp })).await.ok(201);
         assert_eq!(answer["timestamp"], "2026-01-31T10:00:00.500Z");
     }
 }
@@ -96,7 +104,9 @@ async fn several_records_are_stored_in_order_or_not_at_all() {
     let detail = floe.post("/topics/t/records", batch).await.problem(400, "BAD_REQUEST");
     assert!(detail.starts_with("records[1]: the field 'value' is missing"), "{detail}");
     floe.post("/topics/t/records", json!({ "records": [] })).await.problem(400, "BAD_REQUEST");
-    floe.post("/topics/t/records", json!({ "records": [{ "value": 1 }], "key": "k" })).await.problem(400, "BAD_REQUEST");
+    floe.post("/topics/t/records", json!({ "records": [{ "value": 1 }], "key": "k" }))
+        .await
+        .problem(400, "BAD_REQUEST");
     let batch = json!({ "records": [{ "value": 1 }, { "value": 1, "partition": 7 }] });
     floe.post("/topics/t/records", batch).await.problem(400, "BAD_REQUEST");
     assert_eq!(stored(&floe).await.len(), 3);
@@ -118,18 +128,22 @@ async fn a_record_per_line() {
 #[tokio::test]
 async fn a_large_batch_keeps_its_order() {
     let floe = one_topic(1).await;
-    let body: String = (0..9_000).map(|n| format!("{{\"key\":\"k\",\"value\":{{\"n\":{n},\"pad\":\"{:0>60}\"}}}}\n", n)).collect();
+    let body: String = (0..9_000)
+        .map(|n| format!("{{\"key\":\"k\",\"value\":{{\"n\":{n},\"pad\":\"{:0>60}\"}}}}\n", n))
+        .collect();
     assert!(body.len() > 512 * 1024);
     let answer = send(&floe, "application/x-ndjson", body).await.ok(201);
     assert_eq!(answer["offsets"].as_array().unwrap().len(), 9_000);
-    let values: Vec<_> = stored(&floe).await.iter().map(|record| record["value"]["n"].as_i64().unwrap()).collect();
+    let values: Vec<_> =
+        stored(&floe).await.iter().map(|record| record["value"]["n"].as_i64().unwrap()).collect();
     assert_eq!(values, (0..9_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn any_other_body_is_the_value() {
     let floe = one_topic(1).await;
-    let call = floe.call("POST", "/topics/t/records?key=a%20b&acks=1").body("text/plain; charset=utf-8", "hello");
+    let call =
+        floe.call("POST", "/topics/t/records?key=a%20b&acks=1").body("text/plain; charset=utf-8", "hello");
     let answer = call.send().await.ok(201);
     assert_eq!(answer["offset"], 0);
     send(&floe, "application/octet-stream", &b"\x00\xff"[..]).await.ok(201);
@@ -156,12 +170,14 @@ async fn forms_and_bodies_without_a_type_are_refused() {
 async fn a_promise_is_all_one_or_none() {
     let floe = one_topic(1).await;
     for acks in ["all", "1"] {
-        let answer = floe.post(&format!("/topics/t/records?acks={acks}"), json!({ "value": 1 })).await.ok(201);
+        let answer =
+            floe.post(&format!("/topics/t/records?acks={acks}"), json!({ "value": 1 })).await.ok(201);
         assert!(answer["offset"].as_i64().unwrap() >= 0);
     }
     let answer = floe.post("/topics/t/records?acks=0", json!({ "value": 1 })).await.ok(201);
     assert_eq!(answer["offset"], -1);
-    let detail = floe.post("/topics/t/records?acks=2", json!({ "value": 1 })).await.problem(400, "BAD_REQUEST");
+    let detail =
+        floe.post("/topics/t/records?acks=2", json!({ "value": 1 })).await.problem(400, "BAD_REQUEST");
     assert!(detail.contains("all, 1, 0"), "{detail}");
 }
 
@@ -172,7 +188,8 @@ async fn what_cannot_be_stored_says_why() {
     floe.post("/topics", json!({ "name": "small", "max_message_bytes": 1000 })).await.ok(201);
     let large = json!({ "value": "x".repeat(2_000) });
     floe.post("/topics/small/records", large).await.problem(413, "RECORD_TOO_LARGE");
-    let detail = floe.post("/topics/t/records?key=a", json!({ "value": 1 })).await.problem(400, "BAD_REQUEST");
+    let detail =
+        floe.post("/topics/t/records?key=a", json!({ "value": 1 })).await.problem(400, "BAD_REQUEST");
     assert!(detail.contains("unknown query parameter 'key'"), "{detail}");
 }
 

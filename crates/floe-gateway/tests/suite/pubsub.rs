@@ -38,7 +38,10 @@ async fn the_examples_of_the_document_work() {
     assert!(read["messages"][0]["timestamp"].is_string());
     assert_eq!((&read["next_offset"], &read["lag"]), (&json!(1), &json!(0)));
     let again = floe.get("/read/john@example.com/news/user123").await.ok(200);
-    assert_eq!((&again["messages"], &again["next_offset"], &again["lag"]), (&json!([]), &json!(1), &json!(0)));
+    assert_eq!(
+        (&again["messages"], &again["next_offset"], &again["lag"]),
+        (&json!([]), &json!(1), &json!(0))
+    );
     let gone = floe.call("POST", "/unsubscribe/john@example.com/news").send().await.ok(200);
     assert_eq!(gone, json!({ "status": "unsubscribed", "email": "john@example.com", "topic": "news" }));
     let gone = floe.call("DELETE", "/delete_topic/news").send().await.ok(200);
@@ -50,7 +53,8 @@ async fn topics_are_refused_as_documented() {
     let floe = news().await;
     floe.call("POST", "/create_topic/news/3").send().await.problem(409, "TOPIC_EXISTS");
     for bad in ["0", "10001", "-1", "x", "1.5"] {
-        let detail = floe.call("POST", &format!("/create_topic/other/{bad}")).send().await.problem(400, "BAD_REQUEST");
+        let detail =
+            floe.call("POST", &format!("/create_topic/other/{bad}")).send().await.problem(400, "BAD_REQUEST");
         assert!(detail.contains("1 to 10000"), "{detail}");
     }
     floe.call("POST", "/create_topic/a%2fb/1").send().await.problem(400, "BAD_REQUEST");
@@ -139,7 +143,8 @@ async fn two_reads_at_once_never_return_the_same_message() {
     assert_eq!(seen.len(), seen.iter().collect::<HashSet<_>>().len(), "{seen:?}");
     let mut rest = Vec::new();
     loop {
-        let more = floe.get("/read/john@example.com/news/k").await.ok(200)["messages"].as_array().unwrap().clone();
+        let more =
+            floe.get("/read/john@example.com/news/k").await.ok(200)["messages"].as_array().unwrap().clone();
         if more.is_empty() {
             break;
         }

@@ -9,6 +9,9 @@ use crate::floe::Floe;
 async fn filled(partitions: u32, records: i64) -> Floe {
     let floe = Floe::start().await;
     floe.topic("t", partitions).await;
+    if records == 0 {
+        return floe;
+    }
     let lines: String = (0..records).map(|n| format!("{{\"key\":\"k{n}\",\"value\":{n}}}\n")).collect();
     floe.call("POST", "/topics/t/records").body("application/x-ndjson", lines).send().await.ok(201);
     floe
@@ -30,8 +33,17 @@ async fn a_partition_is_read_page_by_page() {
     let page = floe.get("/topics/t/records?partition=0&offset=latest").await.ok(200);
     assert_eq!(page["records"], json!([]));
     assert_eq!(page["next"]["offset"], 250);
-    let page = floe.get("/topics/t/records?partition=0&max_bytes=1").await.ok(200);
-    assert_eq!(values(&page), [0]);
+}
+
+#[tokio::test]
+async fn a_page_is_bounded_in_bytes() {
+    let floe = filled(1, 0).await;
+    for n in 0..3 {
+        floe.post("/topics/t/records", json!({ "value": n })).await.ok(201);
+    }
+    for path in ["/topics/t/records?partition=0&max_bytes=1", "/topics/t/records?max_bytes=1"] {
+        assert_eq!(values(&floe.get(path).await.ok(200)), [0], "{path}");
+    }
 }
 
 #[tokio::test]
@@ -57,13 +69,15 @@ async fn a_topic_is_read_by_cursor_with_nothing_twice() {
 async fn cursors_that_were_not_given_out_are_refused() {
     let floe = filled(1, 3).await;
     floe.topic("other", 1).await;
-    let cursor = floe.get("/topics/t/records?limit=1").await.ok(200)["next"]["cursor"].as_str().unwrap().to_owned();
+    let cursor =
+        floe.get("/topics/t/records?limit=1").await.ok(200)["next"]["cursor"].as_str().unwrap().to_owned();
     let mut altered = cursor.clone();
     altered.replace_range(3..4, if &cursor[3..4] == "A" { "B" } else { "A" });
     for bad in [altered.as_str(), &cursor[..20], "", "%ff", "x"] {
         floe.get(&format!("/topics/t/records?cursor={bad}")).await.problem(400, "BAD_REQUEST");
     }
-    let detail = floe.get(&format!("/topics/other/records?cursor={cursor}")).await.problem(400, "BAD_REQUEST");
+    let detail =
+        floe.get(&format!("/topics/other/records?cursor={cursor}")).await.problem(400, "BAD_REQUEST");
     assert!(detail.contains("other"), "{detail}");
     floe.call("DELETE", "/topics/t").send().await.ok(200);
     floe.topic("t", 1).await;
@@ -134,8 +148,7 @@ async fn a_stream_gives_everything_up_to_the_end_a_record_per_line() {
 
 #[tokio::test]
 async fn a_pretty_value_stays_on_its_line() {
-    let floe = Floe::start().await;
-    floe.topic("t", 1).await;
+    let floe = filled(1, 0).await;
     let body = "{\"value\": {\n  \"a\": \"x\\ny\"\n}}";
     floe.call("POST", "/topics/t/records").body("application/json", body).send().await.ok(201);
     let answer = floe.call("GET", "/topics/t/records").header("accept", "application/x-ndjson").send().await;

@@ -7,12 +7,16 @@ use crate::floe::Floe;
 #[tokio::test]
 async fn a_topic_is_made_listed_described_and_deleted() {
     let floe = Floe::start().await;
-    let made = floe.post("/topics", json!({ "name": "orders", "partitions": 3, "later": "ignored" })).await.ok(201);
+    let made =
+        floe.post("/topics", json!({ "name": "orders", "partitions": 3, "later": "ignored" })).await.ok(201);
     assert_eq!(made, json!({ "status": "created", "topic": "orders", "partitions": 3 }));
     let made = floe.post("/topics", json!({ "name": "plain" })).await.ok(201);
     assert_eq!(made["partitions"], 1);
     let list = floe.get("/topics").await.ok(200);
-    assert_eq!(list["topics"][0], json!({ "name": "orders", "subscribers": 0, "partitions": 3, "messages": 0 }));
+    assert_eq!(
+        list["topics"][0],
+        json!({ "name": "orders", "subscribers": 0, "partitions": 3, "messages": 0 })
+    );
     let view = floe.get("/topics/orders").await.ok(200);
     assert_eq!(view["topic"], "orders");
     assert_eq!(view["partitions"].as_array().unwrap().len(), 3);
@@ -49,7 +53,9 @@ async fn settings_come_by_field_or_by_kafkas_name() {
     assert_eq!(config["max.message.bytes"], "2000");
     assert_eq!(config["retention.bytes"], "1048576");
     let twice = json!({ "name": "x", "retention_ms": 1, "config": { "retention.ms": "2" } });
-    assert!(floe.post("/topics", twice).await.problem(400, "BAD_REQUEST").contains("retention.ms is given twice"));
+    assert!(
+        floe.post("/topics", twice).await.problem(400, "BAD_REQUEST").contains("retention.ms is given twice")
+    );
     let unknown = json!({ "name": "x", "config": { "no.such.setting": "1" } });
     assert!(floe.post("/topics", unknown).await.problem(400, "BAD_REQUEST").contains("no.such.setting"));
 }
@@ -78,15 +84,19 @@ async fn names_follow_kafkas_rule_wherever_they_are() {
     }
     floe.post("/topics", json!({ "name": "__consumer_offsets" })).await.problem(403, "FORBIDDEN");
     for bad in ["a%2fb", "a%00b", "A%0aB", "%D0%B0bc", "%ff", long.as_str(), "a%20b"] {
-        for path in [format!("/topics/{bad}"), format!("/topics/{bad}/records"), format!("/topics/{bad}/stream")] {
+        for path in
+            [format!("/topics/{bad}"), format!("/topics/{bad}/records"), format!("/topics/{bad}/stream")]
+        {
             floe.get(&path).await.problem(400, "BAD_REQUEST");
         }
         let body = json!({ "value": 1 });
         floe.post(&format!("/topics/{bad}/records"), body).await.problem(400, "BAD_REQUEST");
     }
-    let body = json!({ "value": 1 });
-    let written = floe.post("/topics/__consumer_offsets/records", body).await;
-    assert!([403, 404].contains(&written.status), "{}", written.text());
+    floe.post("/topics/__system/records", json!({ "value": 1 })).await.problem(403, "FORBIDDEN");
+    floe.post("/write/__system", json!({ "key": "k", "value": 1 })).await.problem(403, "FORBIDDEN");
+    floe.post("/register_event?topic=__system", json!({})).await.problem(403, "FORBIDDEN");
+    floe.call("DELETE", "/topics/__system").send().await.problem(403, "FORBIDDEN");
+    floe.call("PATCH", "/topics/__system").json(&json!({})).send().await.problem(403, "FORBIDDEN");
 }
 
 #[tokio::test]

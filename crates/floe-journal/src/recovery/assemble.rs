@@ -143,6 +143,9 @@ impl Layout {
             // prepared and never written, or cut away whole; the nearest one behind the end comes next
             if base >= verdict.end && self.next.is_none() {
                 segment.file.sync().map_err(io_error("syncing", segment.name()))?;
+                if segment.has_prepared_mark(segment_bytes).map_err(io_error("reading", segment.name()))? {
+                    segment.set_used(segment_bytes);
+                }
                 self.next = Some(segment);
             }
             return Ok(());
@@ -164,14 +167,17 @@ impl Layout {
                 });
             }
         }
-        let sequences = kept.and_then(|kept| {
-            Some((kept.frames.first()?.header.sequence, kept.frames.last()?.header.sequence + 1))
+        let sequences = kept.map(|kept| {
+            let first = kept.frames.first().map_or(kept.next_sequence, |frame| frame.header.sequence);
+            (first, kept.next_sequence)
         });
         self.segments.insert(base, segment.clone());
-        segment.set_used(if holds_end { verdict.end - base } else { segment_bytes });
+        let prepared = !holds_end
+            || segment.has_prepared_mark(segment_bytes).map_err(io_error("reading", segment.name()))?;
+        segment.set_used(if prepared { segment_bytes } else { verdict.end - base });
         if holds_end {
             self.writing = Some(segment);
-            self.first_sequence = sequences.map_or(0, |sequences| sequences.0);
+            self.first_sequence = sequences.map_or(verdict.next_sequence, |sequences| sequences.0);
             self.states = states;
         } else {
             let end = kept.map_or(base, |kept| kept.end);

@@ -95,7 +95,7 @@ pub(super) fn pieces(
         let base = surveyed.segment.base;
         if let Some(footer) = &surveyed.footer {
             anything_behind = true;
-            pieces.push(Piece::Sealed { base, end: footer.end, next_sequence: footer.sequences.1 });
+            pieces.push(Piece::Sealed { base, end: footer.end, sequences: footer.sequences });
             continue;
         }
         // what another process wrote and never synced must not be taken for what is on disk

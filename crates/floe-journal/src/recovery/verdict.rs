@@ -1,13 +1,13 @@
 //! The decision: where the journal ends, what is corrupt, what is cut.
 
 use super::scan::{Item, ScannedFrame};
-use crate::Position;
+use crate::{Position, frame::HEADER_BYTES};
 
 /// One segment as it was found, in the order of positions.
 #[derive(Debug)]
 pub(super) enum Piece {
     /// With its footer: all of it is durable.
-    Sealed { base: Position, end: Position, next_sequence: u64 },
+    Sealed { base: Position, end: Position, sequences: (u64, u64) },
     /// Read frame by frame.
     Scanned { base: Position, items: Vec<Item> },
 }
@@ -27,6 +27,8 @@ pub(super) struct KeptSegment {
     pub(super) frames: Vec<ScannedFrame>,
     /// Where the last frame kept ends.
     pub(super) end: Position,
+    /// The sequence of the frame behind the last one kept.
+    pub(super) next_sequence: u64,
 }
 
 /// What counts and what doesn't.
@@ -45,7 +47,7 @@ pub(super) struct Verdict {
     /// Valid frames that don't count: from here to there.
     pub(super) discarded: Vec<(Position, Position)>,
     /// Something, valid or not, was cut at the end.
-    pub(super) cut: bool,
+    pub(super) is_cut: bool,
 }
 
 /// The position known durable: the largest that any valid frame, footer or snapshot vouches for.
@@ -76,8 +78,11 @@ pub(super) fn decide(pieces: Vec<Piece>, segment_bytes: u64, snapshot: Position,
         let contiguous = previous_base.is_some_and(|previous| previous + segment_bytes == piece.base());
         previous_base = Some(piece.base());
         match piece {
-            Piece::Sealed { end, next_sequence, .. } => {
-                (verdict.end, verdict.next_sequence) = (end, next_sequence);
+            Piece::Sealed { base, end, sequences } => {
+                if contiguous && sequences.0 != verdict.next_sequence {
+                    verdict.corrupt.push((verdict.end, base));
+                }
+                (verdict.end, verdict.next_sequence) = (end, sequences.1);
             }
             Piece::Scanned { base, items } => verdict.walk(base, items, contiguous),
         }
@@ -87,15 +92,14 @@ pub(super) fn decide(pieces: Vec<Piece>, segment_bytes: u64, snapshot: Position,
         let (from, to) = (verdict.end, verdict.durable_through);
         verdict.corrupt.push((from, to));
         verdict.end = to;
-        // sequences that were lost with them are unknown; one that is far ahead can't collide
-        verdict.next_sequence += (to - from) / 64 + 1;
+        verdict.next_sequence = far_ahead(verdict.next_sequence, to);
     }
     verdict
 }
 
 impl Verdict {
     fn walk(&mut self, base: Position, items: Vec<Item>, contiguous: bool) {
-        let mut kept = KeptSegment { base, frames: Vec::new(), end: base };
+        let mut kept = KeptSegment { base, frames: Vec::new(), end: base, next_sequence: self.next_sequence };
         let mut gap = None;
         let mut counted = contiguous;
         for item in items {
@@ -106,7 +110,7 @@ impl Verdict {
                 }
                 Item::Frame(frame) => frame,
             };
-            if self.cut {
+            if self.is_cut {
                 self.discarded.push((frame.header.position, frame.header.end()));
                 continue;
             }
@@ -118,28 +122,37 @@ impl Verdict {
                 if frame.header.position <= self.durable_through {
                     self.corrupt.push((from, frame.header.position));
                 } else {
-                    self.cut_at(from.max(self.durable_through), &frame);
+                    self.cut(&frame);
                     continue;
                 }
             }
             if frame.header.position >= self.durable_through && !frame.is_whole() {
-                self.cut_at(frame.header.position, &frame);
+                self.cut(&frame);
                 continue;
             }
             self.end = frame.header.end();
             self.next_sequence = frame.header.sequence + 1;
             kept.end = self.end;
+            kept.next_sequence = self.next_sequence;
             kept.frames.push(frame);
         }
         self.kept.push(kept);
     }
 
-    fn cut_at(&mut self, at: Position, frame: &ScannedFrame) {
-        if at > self.end {
-            self.corrupt.push((self.end, at));
+    /// Ends the journal in front of a frame: behind the last one kept, but not below D.
+    fn cut(&mut self, frame: &ScannedFrame) {
+        if self.durable_through > self.end {
+            self.corrupt.push((self.end, self.durable_through));
+            self.end = self.durable_through;
+            self.next_sequence = far_ahead(self.next_sequence, self.end);
         }
-        self.cut = true;
-        self.end = at;
+        self.is_cut = true;
         self.discarded.push((frame.header.position, frame.header.end()));
     }
+}
+
+/// Sequences that were lost with the bytes before `end` are unknown: this one is in front of all that follow, and
+/// behind all that can have been.
+fn far_ahead(sequence: u64, end: Position) -> u64 {
+    sequence.max(end / HEADER_BYTES as u64) + 1
 }

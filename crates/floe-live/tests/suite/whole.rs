@@ -14,11 +14,12 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::stage::{Stage, WIDE, collect, next, offsets, record};
 
-/// How many records have been handed to the engine, and how many of these are durable.
+/// How many records have been handed to the engine, how many of these are durable, and how many followers have come.
 #[derive(Default)]
 struct Published {
     sent: AtomicUsize,
     stored: AtomicUsize,
+    followers: AtomicUsize,
 }
 
 /// What a subscriber started with, between which counts of records its start lay, and what it got.
@@ -63,6 +64,9 @@ async fn follow(stage: Arc<Stage>, published: Arc<Published>, seed: u64, total: 
         let stored_before = published.stored.load(Ordering::SeqCst);
         let mut subscription = stage.subscribe("t", start);
         let sent_after = published.sent.load(Ordering::SeqCst);
+        if seen.is_empty() {
+            published.followers.fetch_add(1, Ordering::SeqCst);
+        }
         let mut records = Vec::new();
         let leaves_after = if random.random_ratio(1, 2) { random.random_range(1..total) } else { usize::MAX };
         let slow = random.random_ratio(1, 3);
@@ -126,6 +130,9 @@ async fn run(seed: u64, partitions: u32) {
         .map(|n| tokio::spawn(follow(Arc::clone(&stage), Arc::clone(&published), seed * 1_000 + n, total)))
         .collect();
     publisher.await.unwrap();
+    while published.followers.load(Ordering::SeqCst) < followers.len() {
+        tokio::task::yield_now().await;
+    }
     let mut last = record("last");
     last.key = Some("last".into());
     stage.publish("t", vec![last]).await;
@@ -229,53 +236,4 @@ async fn what_a_ring_holds_is_bounded_in_bytes() {
     drop(subscription);
     let mut other = stage.subscribe("t", TopicStart::Earliest);
     assert_eq!(next(&mut other, WIDE, &mut Vec::new()).await, Taken::Records);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tmp_engine_concurrent() {
-    for seed in 0..20 {
-        let stage = Arc::new(Stage::new());
-        stage.topic("t", 3, &[]).await;
-        let published = Arc::new(Published::default());
-        let mut tail = stage.engine.tail("t").unwrap();
-        let tailer = tokio::spawn(async move {
-            let mut got: Vec<Cursor> = Vec::new();
-            let mut end = false; while !end { let r = tail.next().await.unwrap(); end = r.iter().any(is_last); got.extend(r.iter().map(|r| r.cursor)); }
-            got
-        });
-        let pagers: Vec<_> = (0..4).map(|n| {
-            let stage = Arc::clone(&stage);
-            tokio::spawn(async move {
-                let mut random = StdRng::seed_from_u64(seed * 100 + n);
-                let mut from = TopicStart::Earliest;
-                let mut got = Vec::new();
-                let mut pages = Vec::new();
-                let mut end = false;
-                while !end {
-                    let read = floe_engine::TopicRead { topic: "t".into(), from, max_records: random.random_range(1..300), max_bytes: random.random_range(1..40_000), wait: std::time::Duration::ZERO };
-                    let page = stage.engine.read_topic(read.clone()).await.unwrap();
-                    if page.records.is_empty() { tokio::task::yield_now().await; }
-                    pages.push((read, got.len(), page.records.len(), page.next));
-                    got.extend(page.records.iter().map(|r| r.cursor));
-                    end = page.records.iter().any(is_last);
-                    from = TopicStart::After(page.next);
-                }
-                (got, pages)
-            })
-        }).collect();
-        publish(Arc::clone(&stage), published, seed, 5000).await;
-        let mut last = record("last"); last.key = Some("last".into()); stage.publish("t", vec![last]).await;
-        let log = stage.log("t").await;
-        let tailed = tailer.await.unwrap();
-        if let Some(at) = tailed.iter().zip(&log).position(|(g, l)| *g != l.cursor) {
-            eprintln!("seed {seed}: TAIL differs at {at}: {:?} want {:?}", tailed[at], log[at].cursor);
-        }
-        for pager in pagers {
-            let (got, pages) = pager.await.unwrap();
-            if let Some(at) = got.iter().zip(&log).position(|(g, l)| *g != l.cursor) {
-                let page = pages.iter().rposition(|p| p.1 <= at).unwrap();
-                eprintln!("seed {seed}: PAGER differs at {at}: {:?} want {:?}; pages {:?}", got[at], log[at].cursor, &pages[page.saturating_sub(2)..=page]);
-            }
-        }
-    }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{OutputForm, Server};
 use crate::{
     consume::place::{self, Place},
-    output::Output,
+    output::{Output, tell},
 };
 
 #[derive(Debug, Subcommand)]
@@ -230,7 +230,7 @@ async fn reset(args: &ResetArgs) -> anyhow::Result<()> {
     out.table(&rows)?;
     out.flush()?;
     if args.dry_run {
-        eprintln!("nothing was changed (--dry-run)");
+        tell("nothing was changed (--dry-run)");
     }
     Ok(())
 }

@@ -108,7 +108,11 @@ impl LoadArgs {
         let view = if stderr().is_terminal() { view::View::Terminal } else { view::View::Plain };
         let shown = tokio::spawn(view::show(view, run.progress()));
         let report = until_done_or_interrupted(run).await;
-        // The view ends with the run and puts the terminal back; only then is there room for the result.
+        // The view ends with the run, or here if there is no end to wait for. Either way it puts the terminal back, and
+        // only then is there room for the result.
+        if report.is_err() {
+            shown.abort();
+        }
         let _ = shown.await;
         let report = report?;
         let mut out = Output::stdout();

@@ -18,7 +18,7 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::time::sleep;
 
 use super::{Server, pair};
-use crate::output::Output;
+use crate::output::{Output, tell};
 
 /// Records of one request; fewer when the input pauses.
 const MAX_BATCH_RECORDS: usize = 1_000;
@@ -155,11 +155,7 @@ impl ProduceArgs {
         }
         producer.out.flush()?;
         if !producer.args.quiet {
-            eprintln!(
-                "{} records written to {}",
-                producer.written,
-                crate::output::shown(&producer.args.topic)
-            );
+            tell(&format!("{} records written to {}", producer.written, producer.args.topic));
         }
         Ok(())
     }

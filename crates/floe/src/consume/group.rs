@@ -4,8 +4,8 @@ use floe_load::http::escape;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
-use super::{Patience, Printer};
-use crate::{cli::Server, exit};
+use super::{Patience, Printer, outage::Outage};
+use crate::{cli::Server, exit, output::tell};
 
 /// Records asked for at a time.
 const POLL_RECORDS: u64 = 1_000;
@@ -34,6 +34,7 @@ pub(super) async fn consume(
     }
     let mut client = server.client()?;
     let (poll, ack) = (format!("/groups/{}/poll", escape(group)), format!("/groups/{}/ack", escape(group)));
+    let mut outage = Outage::default();
     loop {
         let wait_ms = if patience == Patience::Follow { WAIT_MS } else { 0 };
         let max = printer.left().min(POLL_RECORDS);
@@ -41,7 +42,15 @@ pub(super) async fn consume(
             break;
         }
         let body = json!({ "topics": [topic], "max": max, "wait_ms": wait_ms }).to_string();
-        let answer = client.call("POST", &poll, body.as_bytes()).await?;
+        let answer = match client.call("POST", &poll, body.as_bytes()).await {
+            Ok(answer) => answer,
+            Err(error) if patience == Patience::Follow => {
+                outage.wait(error).await?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        outage.is_over();
         let delivery: Delivery<'_> = serde_json::from_slice(&answer.body)?;
         for record in &delivery.records {
             printer.print(record.get())?;
@@ -49,7 +58,13 @@ pub(super) async fn consume(
         // Printed first and acknowledged then: a failure in between prints records again, it never skips them.
         printer.flush()?;
         if let Some(token) = &delivery.delivery {
-            client.call("POST", &ack, json!({ "delivery": token }).to_string().as_bytes()).await?;
+            let body = json!({ "delivery": token }).to_string();
+            if let Err(error) = client.call("POST", &ack, body.as_bytes()).await {
+                tell(&format!(
+                    "the last {} records will be delivered again: {error}",
+                    delivery.records.len()
+                ));
+            }
         }
         if delivery.records.is_empty() && patience == Patience::UntilEnd {
             break;

@@ -2,6 +2,7 @@
 
 pub(crate) mod format;
 mod group;
+mod outage;
 mod partitions;
 pub(crate) mod place;
 pub(crate) mod record;

@@ -2,17 +2,12 @@
 
 use bytes::Bytes;
 use floe_load::{
-    Backoff,
-    http::{CallError, Client},
+    http::Client,
     topic::{PartitionBounds, bounds, read_page, records_of},
 };
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::{Duration, Instant, sleep},
-};
+use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{Patience, Place, Printer, place};
+use super::{Patience, Place, Printer, outage::Outage, place};
 use crate::{cli::Server, exit};
 
 /// Partitions read at once; a follower of more of them would need a connection for each.
@@ -21,8 +16,6 @@ const MAX_FOLLOWED_PARTITIONS: usize = 512;
 const MAX_WAITING_PAGES: usize = 4;
 /// How long the server is asked to wait for more records at a time.
 const WAIT_MS: u64 = 20_000;
-/// How long a follower keeps trying a server that is away.
-const MAX_OUTAGE: Duration = Duration::from_secs(60);
 
 /// Reads a topic's partitions, or one of them, and prints what is there.
 pub(super) async fn consume(
@@ -142,31 +135,18 @@ async fn follow_partition(
     mut offset: i64,
     pages: mpsc::Sender<Bytes>,
 ) -> anyhow::Result<()> {
-    let mut backoff = Backoff::default();
-    let mut away_since = None;
+    let mut outage = Outage::default();
     loop {
         match read_page(&mut client, &topic, partition, offset, WAIT_MS).await {
             Ok(page) => {
-                away_since = None;
-                backoff.reset();
+                outage.is_over();
                 let Some(last) = records_of(&page)?.last().map(|record| record.offset) else { continue };
                 offset = last + 1;
                 if pages.send(page).await.is_err() {
                     return Ok(());
                 }
             }
-            Err(error) => {
-                let passing = match &error {
-                    CallError::Http(_) => true,
-                    CallError::Refused { status, .. } => *status >= 500 || *status == 429,
-                    CallError::Unexpected { .. } => false,
-                };
-                let since = *away_since.get_or_insert_with(Instant::now);
-                if !passing || since.elapsed() > MAX_OUTAGE {
-                    return Err(error.into());
-                }
-                sleep(backoff.next_pause()).await;
-            }
+            Err(error) => outage.wait(error).await?,
         }
     }
 }

@@ -27,7 +27,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{exit, output::Output};
+use crate::{
+    exit,
+    output::{Output, tell},
+};
 use server::ServerProcess;
 use subscriber::{Ends, Seen};
 use verdict::Verdict;
@@ -248,7 +251,7 @@ async fn collect(watching: &mut JoinSet<anyhow::Result<Seen>>) -> anyhow::Result
 
 /// Tells what is going on.
 fn say(text: &str) {
-    eprintln!("demo: {text}");
+    tell(&format!("demo: {text}"));
 }
 
 /// Whether a report is what the demo promises.

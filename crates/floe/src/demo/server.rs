@@ -89,6 +89,6 @@ async fn announced(lines: &mut Lines<BufReader<ChildStderr>>) -> anyhow::Result<
 
 async fn pass_on(mut lines: Lines<BufReader<ChildStderr>>) {
     while let Ok(Some(line)) = lines.next_line().await {
-        eprintln!("  server: {}", crate::output::shown(&line));
+        crate::output::tell(&format!("  server: {line}"));
     }
 }

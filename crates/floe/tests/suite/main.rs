@@ -1,0 +1,8 @@
+//! The whole program from outside: started, called, killed, as a user does.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod client_commands;
+mod crash;
+mod examples;
+mod refusals;
+mod server;
