@@ -98,7 +98,8 @@ pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> anyhow:
 /// Reads a whole answer to its end and counts its bytes.
 pub(crate) async fn drain(address: SocketAddr, path: &str, accept: &str) -> anyhow::Result<u64> {
     let mut stream = TcpStream::connect(address).await?;
-    let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\nconnection: close\r\n\r\n");
+    let head =
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     let mut buffer = Vec::with_capacity(256 << 10);
     let mut bytes = 0;

@@ -19,7 +19,12 @@ pub(crate) struct Copied {
 }
 
 /// Writes groups of `group` bytes for this long; between two of them it rests, when `every` says so.
-pub(crate) fn run(work: &Path, group: usize, duration: Duration, every: Option<Duration>) -> anyhow::Result<Copied> {
+pub(crate) fn run(
+    work: &Path,
+    group: usize,
+    duration: Duration,
+    every: Option<Duration>,
+) -> anyhow::Result<Copied> {
     let path = work.join("copy-loop");
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
     let zeros = vec![0; 1 << 20];

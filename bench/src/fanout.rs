@@ -68,7 +68,9 @@ impl Peer {
     fn subscribe(self, topic: &str, index: usize) -> Vec<u8> {
         match self {
             Self::Floe => {
-                let text = format!(r#"{{"type":"subscribe","topic":"{topic}","client_id":"c{index}","request_id":"r"}}"#);
+                let text = format!(
+                    r#"{{"type":"subscribe","topic":"{topic}","client_id":"c{index}","request_id":"r"}}"#
+                );
                 frame(1, text.as_bytes())
             }
             Self::Nats => frame(2, format!("SUB {topic} 1\r\nPING\r\n").as_bytes()),
@@ -219,10 +221,16 @@ pub(crate) async fn run(
             let mut published = 0u64;
             while start.elapsed() < duration {
                 if let Some(rate) = rate {
-                    tokio::time::sleep_until((start + Duration::from_secs_f64(published as f64 / rate)).into()).await;
+                    tokio::time::sleep_until(
+                        (start + Duration::from_secs_f64(published as f64 / rate)).into(),
+                    )
+                    .await;
                 } else {
-                    while counters.delivered.get() + WINDOW * subscribers as u64 <= published * subscribers as u64 {
-                        let waited = tokio::time::timeout(Duration::from_secs(20), counters.progress.notified()).await;
+                    while counters.delivered.get() + WINDOW * subscribers as u64
+                        <= published * subscribers as u64
+                    {
+                        let waited =
+                            tokio::time::timeout(Duration::from_secs(20), counters.progress.notified()).await;
                         waited.context("deliveries stopped")?;
                     }
                 }
@@ -230,7 +238,8 @@ pub(crate) async fn run(
                 published += 1;
             }
             while counters.delivered.get() < published * subscribers as u64 {
-                let waited = tokio::time::timeout(Duration::from_secs(20), counters.progress.notified()).await;
+                let waited =
+                    tokio::time::timeout(Duration::from_secs(20), counters.progress.notified()).await;
                 waited.context("not all was delivered")?;
             }
             anyhow::Ok(published)

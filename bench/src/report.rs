@@ -23,13 +23,20 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 
 fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, name)| name);
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, name)| name);
     let count = info.lines().filter(|line| line.starts_with("processor")).count();
     format!("{count} × {}", model.unwrap_or("unknown"))
 }
 
 /// All lines as Markdown, with what they were measured on.
-pub(crate) fn render(lines: &[Line], load_before: &str, versions: &[String], turns: usize, seconds: u64) -> String {
+pub(crate) fn render(
+    lines: &[Line],
+    load_before: &str,
+    versions: &[String],
+    turns: usize,
+    seconds: u64,
+) -> String {
     let mut text = String::from("# Figures\n\n");
     let _ = writeln!(
         text,

@@ -104,7 +104,8 @@ pub(super) async fn idle_cost(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     make_topic(&floe, "busy").await?;
     make_topic(&floe, "idle").await?;
     let body = r#"{"value":{"text":"one event of some bytes"}}"#;
-    let requests = Rc::new(vec![request("POST", "/topics/busy/records", "application/json", body.as_bytes())]);
+    let requests =
+        Rc::new(vec![request("POST", "/topics/busy/records", "application/json", body.as_bytes())]);
     // what a publish costs is the server's processor time for it
     let cost = async || -> anyhow::Result<f64> {
         let before = memory::processor(floe.pid())?;
@@ -143,7 +144,9 @@ async fn many_topics(plan: &Plan) -> anyhow::Result<Line> {
     let data = plan.data()?;
     let (floe, _) = Server::floe(&plan.floe, data.path()).await?;
     let requests: Vec<_> = (0..TOPICS)
-        .map(|index| request("POST", "/topics", "application/json", format!(r#"{{"name":"t-{index}"}}"#).as_bytes()))
+        .map(|index| {
+            request("POST", "/topics", "application/json", format!(r#"{{"name":"t-{index}"}}"#).as_bytes())
+        })
         .collect();
     let mut makers = Vec::new();
     let local = tokio::task::LocalSet::new();

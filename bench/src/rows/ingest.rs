@@ -36,7 +36,8 @@ pub(super) async fn single(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let bare = Server::own(&["bare"])?;
     let body = event();
     assert_eq!(body.len(), EVENT_BYTES);
-    let to_floe = Rc::new(vec![request("POST", "/topics/bench/records", "application/json", body.as_bytes())]);
+    let to_floe =
+        Rc::new(vec![request("POST", "/topics/bench/records", "application/json", body.as_bytes())]);
     let to_bare = Rc::new(vec![request("POST", "/", "application/json", body.as_bytes())]);
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..plan.turns {

@@ -72,6 +72,8 @@ fn versions(plan: &Plan) -> Vec<String> {
     };
     let floe = ask(&plan.floe, "--version");
     let nats = plan.nats.as_ref().and_then(|nats| ask(nats, "--version"));
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| format!("Linux {}", text.trim()));
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .ok()
+        .map(|text| format!("Linux {}", text.trim()));
     [floe, nats, kernel].into_iter().flatten().collect()
 }

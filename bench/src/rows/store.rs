@@ -1,6 +1,9 @@
 //! A5 and A9: what is stored, and read again.
 
-use std::{rc::Rc, time::{Duration, Instant}};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
 
@@ -78,7 +81,8 @@ pub(super) async fn catch_up(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..plan.turns {
         let start = Instant::now();
-        let a = drain(floe.address, path, "application/x-ndjson").await? as f64 / start.elapsed().as_secs_f64();
+        let a =
+            drain(floe.address, path, "application/x-ndjson").await? as f64 / start.elapsed().as_secs_f64();
         let start = Instant::now();
         let b = drain(pipe.address, "/", "*/*").await? as f64 / start.elapsed().as_secs_f64();
         ratios.push(a / b);

@@ -142,7 +142,10 @@ pub(crate) fn placements(
             let offsets = run.base_offset..run.base_offset + i64::from(run.count);
             offsets.map(|offset| (run.partition, offset))
         });
-        return places.zip(order).map(|((partition, offset), (_, own))| (partition, offset, time(*own))).collect();
+        return places
+            .zip(order)
+            .map(|((partition, offset), (_, own))| (partition, offset, time(*own)))
+            .collect();
     }
     let mut taken = Taken::new(runs);
     let place = |(partition, own): &(u32, Option<i64>)| {

@@ -200,7 +200,8 @@ impl Broker {
             Err(error) => {
                 claimed.group.lock().deliveries.give_back(vec![claim]);
                 // retention may have passed the claim while it was made: what is left is claimed again
-                let passed = matches!(error, BrokerError::OffsetOutOfRange { start, .. } if range.start < start);
+                let passed =
+                    matches!(error, BrokerError::OffsetOutOfRange { start, .. } if range.start < start);
                 return if passed { Ok(true) } else { Err(error) };
             }
         };

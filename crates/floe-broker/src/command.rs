@@ -148,6 +148,8 @@ impl Runs {
 
 /// Fixed cost of a command in the journal: a frame entry and a batch header, generously.
 const OVERHEAD_BYTES: usize = 256;
+/// The same of an append: the head of its entry (48), a batch header (61), its share of the frame's header and padding.
+const APPEND_OVERHEAD_BYTES: usize = 192;
 
 impl Command {
     /// Bytes it may take in the journal, at most: what queue and group are bounded by.
@@ -183,7 +185,12 @@ impl Command {
             | Self::DeleteGroup { .. }
             | Self::Retire { .. } => 0,
         };
-        content + OVERHEAD_BYTES + 2 * crate::limits::MAX_GROUP_NAME_BYTES
+        // appends are many, and what they are weighed at is allocated; the others may hold a name
+        let fixed = match self {
+            Self::Append(_) => APPEND_OVERHEAD_BYTES,
+            _ => OVERHEAD_BYTES + 2 * crate::limits::MAX_GROUP_NAME_BYTES,
+        };
+        content + fixed
     }
 
     /// Entries it may take in a frame, at most.

@@ -170,7 +170,8 @@ impl<'a> Janitor<'a> {
 
     /// Writes batches again; answers whether all could be read.
     fn move_all(&self, batches: &[(PartitionId, BatchRef)]) -> Result<bool, BrokerError> {
-        let most = usize::try_from(self.shared.max_frame_bytes / 2).map_or(MOVE_CHUNK_BYTES, |most| most.min(MOVE_CHUNK_BYTES));
+        let most = usize::try_from(self.shared.max_frame_bytes / 2)
+            .map_or(MOVE_CHUNK_BYTES, |most| most.min(MOVE_CHUNK_BYTES));
         let mut chunk = Vec::new();
         let mut bytes = 0;
         for (partition, batch) in batches {

@@ -215,14 +215,18 @@ impl Broker {
         Ok(first)
     }
 
-    /// A cursor with `count` visible records behind it, or as many as there are.
-    pub fn newest(&self, topic: &Topic, count: usize) -> Result<Cursor, BrokerError> {
+    /// A cursor with `count` visible records behind it, or as many as there are. With `before`, only records up to that
+    /// cursor are counted: what became visible later follows in addition.
+    pub fn newest(&self, topic: &Topic, count: usize, before: Option<Cursor>) -> Result<Cursor, BrokerError> {
         let most = i64::try_from(count).unwrap_or(i64::MAX);
         let mut batches: Vec<(Position, i64, i64)> = Vec::new();
         for (partition, number) in topic.partitions().iter().zip(0u32..) {
-            let end = partition.end();
-            let mut from = partition.start().max(end.saturating_sub(most));
             let id = topic.journal_id(number);
+            let end = match before {
+                Some(before) => partition.end().min(self.end_at(id, before)?),
+                None => partition.end(),
+            };
+            let mut from = partition.start().max(end.saturating_sub(most));
             while from < end {
                 let found = located(self.shared.journal.locate(id, from, MERGE_LOOKUP_BYTES))?;
                 let Some(last) = found.last().map(BatchRef::last_offset) else { break };
@@ -233,7 +237,7 @@ impl Broker {
                     (
                         batch.origin(),
                         from.max(batch.base_offset()) - batch.base_offset(),
-                        batch.last_offset() - batch.base_offset() + 1,
+                        (batch.last_offset() + 1).min(end) - batch.base_offset(),
                     )
                 }));
                 from = last + 1;
@@ -250,6 +254,23 @@ impl Broker {
             left -= here;
         }
         Ok(if most == 0 { self.latest(topic) } else { self.earliest(topic) })
+    }
+
+    /// The first offset of a partition that lies behind a cursor; the largest there can be if none does yet.
+    fn end_at(&self, id: u64, cursor: Cursor) -> Result<i64, BrokerError> {
+        let found = located(self.shared.journal.locate_origin(id, cursor.position, MERGE_LOOKUP_BYTES))?;
+        let behind = found.iter().find(|batch| batch.origin() != cursor.position || has_more(batch, cursor));
+        if let Some(batch) = behind {
+            let taken = if batch.origin() == cursor.position { i64::from(cursor.records) } else { 0 };
+            return Ok(batch.base_offset() + taken);
+        }
+        match found.last() {
+            Some(last) => {
+                let next = located(self.shared.journal.locate(id, last.last_offset() + 1, 1))?;
+                Ok(next.first().map_or(i64::MAX, BatchRef::base_offset))
+            }
+            None => Ok(i64::MAX),
+        }
     }
 
     /// Reads across a topic from right behind `after`.
@@ -419,7 +440,9 @@ impl<'a> Merge<'a> {
                 // the look-up gave no more than the batch that the cursor is behind
                 found = located(broker.shared.journal.locate(id, through + 1, lookup))?;
             }
-            if found.is_empty() && let Some(passed) = passed.filter(|passed| passed + 1 < end) {
+            if found.is_empty()
+                && let Some(passed) = passed.filter(|passed| passed + 1 < end)
+            {
                 // one batch filled the lookup, and the cursor stands at its end: the lane goes on behind it
                 found = located(broker.shared.journal.locate(id, passed + 1, lookup))?;
             }

@@ -8,7 +8,8 @@ use floe_journal::{JournalConfig, OpenError, RecoveryReport, Storage};
 use crate::{
     Append, Appended, Delivery, EmbeddedConfig, EngineHealth, GroupDescription, GroupSummary, Membership,
     OpenEngineError, Page, PartitionRead, Poll, Tail, TopicDescription, TopicPage, TopicRead, TopicSpec,
-    TopicSummary, embedded::{Embedded, JANITOR_PERIOD},
+    TopicSummary,
+    embedded::{Embedded, JANITOR_PERIOD},
 };
 
 /// A log to write to and read from. Cloning is cheap and shares it.

@@ -61,6 +61,14 @@ pub enum TopicStart {
     After(Cursor),
     /// So that this many of the newest visible records follow (fewer if there are fewer).
     Newest(usize),
+    /// So that this many of the records up to `end` follow, and all that became visible after `end` behind them: the
+    /// place doesn't depend on when the read comes.
+    NewestBefore {
+        /// How many.
+        records: usize,
+        /// Counted back from here.
+        end: Cursor,
+    },
 }
 
 /// Asks for records across a topic's partitions, in the one order in which they were stored.

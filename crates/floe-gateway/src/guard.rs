@@ -46,17 +46,22 @@ impl GuardRules {
         self.check_origin(parts, host)
     }
 
-    /// For a GET that changes state: refuses a page's request from elsewhere, which carries no `Origin`.
-    pub(crate) fn refuse_cross_site(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let listed = headers.get(header::ORIGIN).is_some_and(|origin| self.lists(origin));
-        let site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
-        if listed || !matches!(site, Some(b"cross-site" | b"same-site")) {
+    /// For a GET that changes state: refuses it to pages of other origins, with `Origin` or, as an image or a link
+    /// would send it, without.
+    pub(crate) fn refuse_other_pages(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let allowed = match headers.get(header::ORIGIN) {
+            Some(origin) => self.lists(origin) || is_same_origin(origin, host),
+            None => {
+                let site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
+                !matches!(site, Some(b"cross-site" | b"same-site"))
+            }
+        };
+        if allowed {
             return Ok(());
         }
-        Err(ApiError::new(
-            Code::Forbidden,
-            "this reads and moves a position: pages of other origins may not call it",
-        ))
+        let detail = "this reads and moves a position: pages of other origins may not call it";
+        Err(ApiError::new(Code::Forbidden, detail))
     }
 
     fn check_host(&self, host: &str) -> Result<(), ApiError> {
@@ -256,13 +261,24 @@ mod tests {
     }
 
     #[test]
-    fn a_get_that_moves_a_position_is_not_for_other_sites() {
-        let rules = GuardRules::default();
-        let mut headers = HeaderMap::new();
-        assert!(rules.refuse_cross_site(&headers).is_ok());
-        headers.insert(FETCH_SITE, HeaderValue::from_static("same-origin"));
-        assert!(rules.refuse_cross_site(&headers).is_ok());
-        headers.insert(FETCH_SITE, HeaderValue::from_static("cross-site"));
-        assert!(rules.refuse_cross_site(&headers).is_err());
+    fn a_get_that_moves_a_position_is_not_for_other_pages() {
+        let rules = GuardRules::new(&[], &["https://app.example".into()]);
+        let allows = |pairs: &[(HeaderName, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("localhost:8080"));
+            for (name, value) in pairs {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            rules.refuse_other_pages(&headers).is_ok()
+        };
+        assert!(allows(&[]));
+        assert!(allows(&[(FETCH_SITE, "same-origin")]));
+        assert!(allows(&[(FETCH_SITE, "none")]));
+        assert!(allows(&[(header::ORIGIN, "http://localhost:8080")]));
+        assert!(allows(&[(header::ORIGIN, "https://app.example"), (FETCH_SITE, "cross-site")]));
+        assert!(!allows(&[(FETCH_SITE, "cross-site")]));
+        assert!(!allows(&[(FETCH_SITE, "same-site")]));
+        assert!(!allows(&[(header::ORIGIN, "https://evil.example")]));
+        assert!(!allows(&[(header::ORIGIN, "null")]));
     }
 }

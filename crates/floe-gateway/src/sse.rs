@@ -172,6 +172,8 @@ impl Follower {
             found = subscription.next(Blocked::default(), ROOM, taken) => Woken::Taken(found),
             () = heartbeat.as_mut() => Woken::Heartbeat,
         };
+        // Until the client asks again it may be slow; no topic waits for it.
+        self.subscription.release();
         self.heartbeat.as_mut().reset(Instant::now() + HEARTBEAT_EVERY);
         Some(match woken {
             Woken::Taken(taken) => self.chunk(taken),
@@ -263,9 +265,11 @@ fn write_event(out: &mut Vec<u8>, name: &str, data: &serde_json::Value) {
 
 #[cfg(test)]
 mod tests {
-    use floe_engine::{Cursor, Header};
+    use floe_engine::{Clock, Cursor, EmbeddedConfig, Engine, Header, TopicSpec};
+    use floe_live::Live;
 
     use super::*;
+    use crate::GatewayConfig;
 
     #[test]
     fn no_value_can_end_its_event_or_begin_another() {
@@ -313,5 +317,31 @@ mod tests {
         assert!(start(&headers, &params).is_err());
         headers.insert(LAST_EVENT_ID, HeaderValue::from_static(""));
         assert_eq!(start(&headers, &params).unwrap(), TopicStart::Earliest);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_without_events_shows_that_it_is_alive() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Engine::open_embedded(EmbeddedConfig {
+            data_dir: directory.path().join("data"),
+            ephemeral: true,
+            journal: floe_journal::JournalConfig { segment_bytes: 1 << 20, tail_cache_bytes: 1 << 20 },
+            clock: Clock::system(),
+        })
+        .unwrap();
+        let spec = TopicSpec { name: "t".into(), partitions: 1, config: Default::default() };
+        engine.create_topic(spec).await.unwrap();
+        let gateway = Gateway::new(engine.clone(), Live::new(engine.clone()), &GatewayConfig::default());
+        let (subscription, opening) = open(&gateway, "t", TopicStart::Latest).unwrap();
+        let mut follower = Follower::new(&gateway, subscription, opening);
+        assert!(follower.next().await.unwrap().starts_with(b"retry: 1000\nid: "));
+        for _ in 0..3 {
+            let since = Instant::now();
+            assert_eq!(follower.next().await.unwrap(), ": heartbeat\n\n");
+            assert_eq!(since.elapsed().as_secs(), HEARTBEAT_EVERY.as_secs());
+        }
+        engine.close();
+        assert_eq!(follower.next().await.unwrap(), STOPPING);
+        assert_eq!(follower.next().await, None);
     }
 }

@@ -1,11 +1,13 @@
 //! Verifying a data directory without changing it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{
-    Damage, DamageKind, OpenError, Position, Storage,
+    Damage, DamageKind, EntryKind, OpenError, PartitionId, Position, Storage,
     damage::DamageLog,
     frame::{EntryHead, FrameHeader},
     meta::Meta,
-    recovery::{Item, Scanner, surveyed_segments},
+    recovery::{Item, Scanner, missing, surveyed_segments},
     snapshot::Snapshot,
 };
 
@@ -51,67 +53,58 @@ pub fn check(storage: &dyn Storage, visit: &mut dyn FnMut(Seen<'_>)) -> Result<O
     let Some((meta, _)) = Meta::load(storage, &files)? else { return Ok(None) };
     let damage = DamageLog::default();
     let mut summary = Summary::default();
+    let (mut known, mut snapshot_position) = (Vec::new(), 0);
     if let Some(snapshot) = Snapshot::newest(storage, &files, meta.journal_id, &damage)? {
         visit(Seen::Snapshot(snapshot.position, &snapshot.state));
+        (known, snapshot_position) = (snapshot.segments, snapshot.position);
     }
+    let (mut here, mut retired) = (BTreeSet::new(), BTreeSet::new());
     for (segment, footer) in surveyed_segments(storage, &files, meta, &damage)? {
         summary.segments += 1;
-        let batches_before = summary.batches;
+        here.insert(segment.base);
         let items = Scanner::new(&segment, meta).scan(true, 0)?;
         for item in &items {
             summary.see(item, &segment.name(), &damage, visit);
         }
+        let entries = || items.iter().flat_map(Item::entries);
+        let given_up = entries().filter(|entry| entry.head.kind == EntryKind::Retired);
+        retired.extend(given_up.map(|entry| entry.head.base_offset.cast_unsigned()));
         if let Some(listed) = footer {
             summary.sealed += 1;
-            if listed != summary.batches - batches_before {
+            // partitions that were deleted before the segment was sealed aren't listed
+            let mut found: BTreeMap<PartitionId, u64> = BTreeMap::new();
+            for entry in entries().filter(|entry| entry.head.kind.is_records()) {
+                *found.entry(entry.head.partition).or_default() += 1;
+            }
+            if listed.iter().any(|(partition, batches)| found.get(partition) != Some(batches)) {
                 let position = segment.base + meta.segment_bytes();
                 damage.report(Damage { file: segment.name(), position, bytes: 0, kind: DamageKind::Footer });
             }
         }
     }
+    let reached = (snapshot_position, summary.durable_through);
+    missing(&here, &known, &retired, meta, reached, &damage);
     summary.damage = damage.all();
     Ok(Some(summary))
 }
 
 impl Summary {
     fn see(&mut self, item: &Item, file: &str, damage: &DamageLog, visit: &mut dyn FnMut(Seen<'_>)) {
-        let frame = match item {
-            Item::Frame(frame) => frame,
-            Item::Hole { from } => {
-                damage.report(Damage {
-                    file: file.to_owned(),
-                    position: *from,
-                    bytes: 0,
-                    kind: DamageKind::Frames,
-                });
-                return;
-            }
-        };
+        for (position, bytes, kind) in item.damage() {
+            damage.report(Damage { file: file.to_owned(), position, bytes, kind });
+        }
+        let Item::Frame(frame) = item else { return };
         self.frames += 1;
         self.end = frame.header.end();
         self.durable_through = self.durable_through.max(frame.header.durable_through);
         visit(Seen::Frame(&frame.header));
-        if frame.repaired {
-            let (position, bytes) = (frame.header.position, u64::from(frame.header.length));
-            damage.report(Damage { file: file.to_owned(), position, bytes, kind: DamageKind::Repaired });
-        }
         for entry in &frame.entries {
             let head = &entry.head;
-            let mut kind = DamageKind::State;
             if head.kind.is_records() {
                 self.batches += 1;
                 self.batch_bytes += u64::from(head.length);
-                kind = DamageKind::Records {
-                    partition: head.partition,
-                    from: head.base_offset,
-                    to: head.last_offset(),
-                };
             } else {
                 self.states += 1;
-            }
-            if !entry.intact {
-                let (position, bytes) = (entry.position, u64::from(head.length));
-                damage.report(Damage { file: file.to_owned(), position, bytes, kind });
             }
             visit(Seen::Entry(head, entry.position, entry.intact, entry.state.as_deref()));
         }

@@ -4,7 +4,7 @@ use crate::{PartitionId, Position, crc::crc, frame::EntryKind, index::IndexEntry
 
 const MAGIC: [u8; 8] = *b"FLOEFOOT";
 /// Length of the trailer, the last bytes of the file.
-pub(crate) const TRAILER_BYTES: usize = 64;
+pub(crate) const TRAILER_BYTES: usize = 68;
 const DIRECTORY_ENTRY_BYTES: usize = 64;
 
 /// One run as the footer's directory has it.
@@ -19,6 +19,8 @@ pub(crate) struct DirectoryEntry {
     pub(crate) list_at: u32,
     pub(crate) list_bytes: u32,
     pub(crate) entries: u32,
+    /// CRC-32C of the list.
+    pub(crate) list_crc: u32,
 }
 
 /// A state or retirement entry, in the order of the journal.
@@ -143,7 +145,7 @@ impl Footer {
             ] {
                 out.extend_from_slice(&word.to_le_bytes());
             }
-            for word in [run.list_at, run.list_bytes, run.entries, 0] {
+            for word in [run.list_at, run.list_bytes, run.entries, run.list_crc] {
                 out.extend_from_slice(&word.to_le_bytes());
             }
         }
@@ -158,11 +160,10 @@ impl Footer {
         let checksum = crc(&out);
         let mut trailer = Vec::with_capacity(TRAILER_BYTES);
         trailer.extend_from_slice(&MAGIC);
-        for word in [self.journal_id, self.base, self.end, self.sequences.0] {
+        for word in [self.journal_id, self.base, self.end, self.sequences.0, self.sequences.1] {
             trailer.extend_from_slice(&word.to_le_bytes());
         }
         for word in [
-            u32::try_from(self.sequences.1 - self.sequences.0).expect("a segment's frames fit"),
             u32::try_from(self.directory.len()).expect("a segment's runs fit"),
             u32::try_from(self.states.len()).expect("a segment's states fit"),
             u32::try_from(out.len()).expect("a footer is smaller than 4 GiB"),
@@ -178,24 +179,24 @@ impl Footer {
 
     /// Length of the whole footer, from its trailer; `None` when that isn't one.
     pub(crate) fn length(trailer: &[u8; TRAILER_BYTES]) -> Option<usize> {
-        if trailer[..8] != MAGIC || crc(&trailer[..60]).to_le_bytes() != trailer[60..] {
+        if trailer[..8] != MAGIC || crc(&trailer[..64]).to_le_bytes() != trailer[64..] {
             return None;
         }
-        Some(u32_at(trailer, 52) as usize + TRAILER_BYTES)
+        Some(u32_at(trailer, 56) as usize + TRAILER_BYTES)
     }
 
     /// Reads a whole footer, trailer included; `None` when anything in it is off.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (content, trailer) = bytes.split_last_chunk::<TRAILER_BYTES>()?;
-        if Self::length(trailer)? != bytes.len() || crc(content) != u32_at(trailer, 56) {
+        if Self::length(trailer)? != bytes.len() || crc(content) != u32_at(trailer, 60) {
             return None;
         }
-        let (directory_count, states_count) = (u32_at(trailer, 44) as usize, u32_at(trailer, 48) as usize);
+        let (directory_count, states_count) = (u32_at(trailer, 48) as usize, u32_at(trailer, 52) as usize);
         let mut footer = Self {
             journal_id: u64_at(trailer, 8),
             base: u64_at(trailer, 16),
             end: u64_at(trailer, 24),
-            sequences: (u64_at(trailer, 32), u64_at(trailer, 32) + u64::from(u32_at(trailer, 40))),
+            sequences: (u64_at(trailer, 32), u64_at(trailer, 40)),
             directory: Vec::new(),
             states: Vec::new(),
         };
@@ -240,6 +241,7 @@ fn directory_entry(bytes: &[u8]) -> DirectoryEntry {
         list_at: u32_at(bytes, 48),
         list_bytes: u32_at(bytes, 52),
         entries: u32_at(bytes, 56),
+        list_crc: u32_at(bytes, 60),
     }
 }
 

@@ -19,6 +19,36 @@ pub const HEAD_BYTES: usize = 48;
 /// Frames start at multiples of this.
 pub const ALIGNMENT: u64 = 8;
 
+/// The part of a sequence that counts frames; what is above counts starts.
+const SEQUENCE_COUNT: u64 = (1 << 40) - 1;
+
+/// The sequence behind this one.
+pub(crate) fn sequence_behind(sequence: u64) -> u64 {
+    (sequence & !SEQUENCE_COUNT) | (sequence.wrapping_add(1) & SEQUENCE_COUNT)
+}
+
+/// How many frames lie between two sequences.
+pub(crate) fn frames_between(first: u64, behind: u64) -> u64 {
+    behind.wrapping_sub(first) & SEQUENCE_COUNT
+}
+
+/// Whether a frame with sequence `found` can stand where `expected` is due: no frame is missing between, and it isn't
+/// one of an earlier start that was cut.
+pub(crate) fn sequence_fits(expected: u64, found: u64) -> bool {
+    frames_between(expected, found) == 0 && found >= expected
+}
+
+/// The same place in the count, in the start behind the one that `newest` belongs to.
+pub(crate) fn sequence_of_next_start(sequence: u64, newest: u64) -> u64 {
+    ((newest & !SEQUENCE_COUNT).wrapping_add(SEQUENCE_COUNT + 1)) | (sequence & SEQUENCE_COUNT)
+}
+
+/// A place in the count that none of the frames before `end` can have had.
+pub(crate) fn sequence_ahead(sequence: u64, end: Position) -> u64 {
+    let count = (sequence & SEQUENCE_COUNT).max(end / HEADER_BYTES as u64) + 1;
+    (sequence & !SEQUENCE_COUNT) | (count & SEQUENCE_COUNT)
+}
+
 /// What an entry holds. The numbers are on disk: never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -67,7 +97,7 @@ pub struct FrameHeader {
     /// The journal it belongs to: a random number, so that neither another journal's frames nor bytes inside a
     /// record can be taken for a frame.
     pub journal_id: u64,
-    /// Counts frames, without gap.
+    /// Counts frames without gap in its lower 40 bits; the upper ones count the starts of the journal.
     pub sequence: u64,
     /// Wall clock when it was written, milliseconds since the epoch.
     pub written_at_ms: i64,
@@ -373,6 +403,10 @@ impl FrameBuilder {
         front[..HEADER_BYTES].copy_from_slice(&header.encode());
         let length = usize::try_from(length).expect("frames are smaller than segments");
         self.bodies.resize(length - front.len(), 0);
+        // the bodies stay in memory for readers at the tail: room that was taken in vain must not stay with them
+        if self.bodies.capacity() > self.bodies.len() + self.bodies.len() / 4 {
+            self.bodies.shrink_to_fit();
+        }
         Encoded { front, heads: self.heads, bodies: self.bodies }
     }
 }

@@ -100,6 +100,7 @@ pub(crate) struct Run {
     /// Where the run's entries are in the footer, and how long they are there.
     pub(crate) list_at: u32,
     pub(crate) list_bytes: u32,
+    pub(crate) list_crc: u32,
     pub(crate) entries: u32,
 }
 
@@ -114,6 +115,7 @@ impl Run {
             segment: segment.clone(),
             list_at: entry.list_at,
             list_bytes: entry.list_bytes,
+            list_crc: entry.list_crc,
             entries: entry.entries,
         }
     }
@@ -228,7 +230,8 @@ impl Index {
             sealed_of.entry(partition).or_default().push(run);
         }
         for (partition, new) in sealed_of {
-            let runs = self.get_or_insert(partition);
+            // forgotten meanwhile: it stays so
+            let Some(runs) = self.get(partition) else { continue };
             let mut runs = runs.lock();
             runs.open.retain(|run| run.segment.base != base);
             runs.sealed.extend(new);

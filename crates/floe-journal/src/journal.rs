@@ -70,7 +70,7 @@ pub(crate) struct Shared {
     pub(crate) durable: AtomicU64,
     pub(crate) failed: AtomicBool,
     pub(crate) full: AtomicBool,
-    /// Up to here the newest stored snapshot holds the broker's state.
+    /// Up to here the last two stored snapshots hold the broker's state.
     pub(crate) snapshot: AtomicU64,
     pub(crate) unsynced: Mutex<Unsynced>,
     pub(crate) inbox: Inbox,
@@ -129,8 +129,6 @@ struct OpenRunPart {
 
 /// Entries copied out of an open run in one look-up.
 const OPEN_LOOKUP_ENTRIES: usize = 256;
-/// How many runs with a lower start are asked whether they hold the target: more than one only while batches are moved.
-const LOOK_BACK_RUNS: usize = 4;
 
 impl Journal {
     /// Everything before this position is on disk.
@@ -169,7 +167,8 @@ impl Journal {
         self.shared.segments.read().len() as u64 * self.shared.segment_bytes()
     }
 
-    /// The state up to here is in a stored snapshot.
+    /// The state up to here is in the last two stored snapshots, so that one of them may get lost: segments before it
+    /// hold no state that is still needed.
     #[must_use]
     pub fn snapshot_position(&self) -> Position {
         self.shared.snapshot.load(Ordering::Acquire)
@@ -232,30 +231,35 @@ impl Journal {
         timestamp: i64,
     ) -> Result<Option<BatchRef>, ReadError> {
         let Some(runs) = self.shared.index.get(partition) else { return Ok(None) };
+        let fits =
+            |entry: &&IndexEntry| entry.last_offset() >= from_offset && entry.max_timestamp >= timestamp;
         let (sealed, open) = {
             let runs = runs.lock();
             let sealed = runs
                 .sealed
                 .iter()
-                .find(|run| run.last_offset >= from_offset && run.max_timestamp >= timestamp);
-            let open = runs
-                .open
-                .iter()
-                .find(|run| run.last_offset() >= from_offset && run.max_timestamp() >= timestamp);
-            (sealed.cloned(), open.cloned())
+                .filter(|run| run.last_offset >= from_offset && run.max_timestamp >= timestamp);
+            let in_run = |run: &OpenRun| {
+                let entry = *run.entries.iter().find(fits)?;
+                Some(BatchRef { segment: run.segment.clone(), entry })
+            };
+            let open = runs.open.iter().filter_map(in_run).min_by_key(BatchRef::base_offset);
+            (sealed.cloned().collect::<Vec<Run>>(), open)
         };
-        let fits =
-            |entry: &&IndexEntry| entry.last_offset() >= from_offset && entry.max_timestamp >= timestamp;
-        if let Some(run) = sealed {
-            let list = self.shared.lists.load(&run, self.shared.segment_bytes())?;
+        for run in sealed {
+            if open.as_ref().is_some_and(|open| open.base_offset() <= run.first_offset) {
+                break;
+            }
+            let list = self.shared.lists.load(partition, &run, self.shared.meta)?;
             if let Some(entry) = list.iter().find(fits) {
-                return Ok(Some(BatchRef { segment: run.segment, entry: *entry }));
+                let sealed = BatchRef { segment: run.segment, entry: *entry };
+                return Ok(Some(match open {
+                    Some(open) if open.base_offset() < sealed.base_offset() => open,
+                    _ => sealed,
+                }));
             }
         }
-        Ok(open.and_then(|run: OpenRun| {
-            let entry = run.entries.iter().find(fits).copied()?;
-            Some(BatchRef { segment: run.segment, entry })
-        }))
+        Ok(open)
     }
 
     fn find(
@@ -268,7 +272,7 @@ impl Journal {
         let list;
         let (segment, entries) = match &found {
             Found::Sealed(run) => {
-                list = self.shared.lists.load(run, self.shared.segment_bytes())?;
+                list = self.shared.lists.load(partition, run, self.shared.meta)?;
                 (&run.segment, list.as_slice())
             }
             Found::Open(part) => (&part.segment, part.entries.as_slice()),
@@ -314,19 +318,21 @@ impl Journal {
                 entries: run.entries[start..end].to_vec(),
             })
         };
-        // the newest records are asked for most: open runs first
         let open = runs
             .open
             .iter()
-            .rev()
-            .find(|run| before(run.first_offset(), run.entries[0].origin) && holds(run.last_offset()));
-        if let Some(run) = open {
-            return Some(open_part(run));
-        }
+            .filter(|run| before(run.first_offset(), run.entries[0].origin) && holds(run.last_offset()))
+            .max_by_key(|run| run.first_offset());
         let at = runs.sealed.partition_point(|run| before(run.first_offset, run.first_origin));
-        let within = runs.sealed[..at].iter().rev().take(LOOK_BACK_RUNS).find(|run| holds(run.last_offset));
-        if let Some(run) = within {
-            return Some(Found::Sealed(run.clone()));
+        // usually the last one; while batches are moved, several overlap
+        let within = runs.sealed[..at].iter().rev().find(|run| holds(run.last_offset));
+        match (within, open) {
+            (Some(sealed), Some(open)) if open.first_offset() < sealed.first_offset => {
+                return Some(Found::Sealed(sealed.clone()));
+            }
+            (_, Some(open)) => return Some(open_part(open)),
+            (Some(sealed), None) => return Some(Found::Sealed(sealed.clone())),
+            (None, None) => {}
         }
         let next_open = runs
             .open

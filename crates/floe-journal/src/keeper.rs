@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     Position,
+    crc::crc,
     damage::{Damage, DamageKind},
     footer::{DirectoryEntry, Footer, StateEntry, encode_list},
     index::Run,
@@ -74,13 +75,17 @@ impl Inbox {
     }
 
     pub(crate) fn seal(&self, job: SealJob) {
-        self.awaits_durable.store(true, Ordering::Release);
-        self.put(|waiting| waiting.seals.push_back(job));
+        self.put(|waiting| {
+            self.awaits_durable.store(true, Ordering::SeqCst);
+            waiting.seals.push_back(job);
+        });
     }
 
     pub(crate) fn snapshot(&self, position: Position, state: Vec<u8>) {
-        self.awaits_durable.store(true, Ordering::Release);
-        self.put(|waiting| waiting.snapshot = Some((position, state)));
+        self.put(|waiting| {
+            self.awaits_durable.store(true, Ordering::SeqCst);
+            waiting.snapshot = Some((position, state));
+        });
     }
 
     pub(crate) fn recycle(&self, base: Position) {
@@ -108,7 +113,7 @@ impl Inbox {
     }
 
     pub(crate) fn note_durable(&self) {
-        if self.awaits_durable.load(Ordering::Acquire) {
+        if self.awaits_durable.load(Ordering::SeqCst) {
             self.put(|_| {});
         }
     }
@@ -144,17 +149,36 @@ impl Keeper {
     /// Does all that can be done now; what waits for durability stays. One kind of work doesn't wait for another that
     /// fails: the first failure is answered.
     pub fn work(&mut self) -> io::Result<()> {
+        // first what gives space back
+        let recycled = self.recycle();
         let prepared = self.prepare();
         let sealed = self.seal();
         let stored = self.store_snapshot();
-        let recycled = self.recycle();
-        prepared.and(sealed).and(stored).and(recycled)
+        recycled.and(prepared).and(sealed).and(stored)
     }
 
     fn prepare(&self) -> io::Result<()> {
         let Some((segment, end)) = self.shared.inbox.waiting.lock().writing.take() else { return Ok(()) };
+        let prepared = self.prepare_ahead(&segment, end);
+        if let Err(error) = &prepared {
+            self.fail_unless_full(error);
+            self.shared.inbox.waiting.lock().writing.get_or_insert((segment, end));
+        }
+        prepared
+    }
+
+    /// The kernel tells a failed write-back once. When it tells the keeper, the writer's own sync of the same file
+    /// would answer that all is well.
+    fn fail_unless_full(&self, error: &io::Error) {
+        if !is_full(error) && !self.shared.failed.load(Ordering::Acquire) {
+            tracing::error!(%error, "preparing or sealing a segment failed; nothing more is written");
+            self.shared.fail();
+        }
+    }
+
+    fn prepare_ahead(&self, segment: &Segment, end: Position) -> io::Result<()> {
         let region = self.shared.segment_bytes();
-        prepare_whole(&segment, region)?;
+        prepare_whole(segment, region)?;
         // all zeros go into a file that nobody syncs for a commit: the next segment is ready long before it is needed
         if end - segment.base > region / PREPARE_NEXT_SHARE {
             let next = self.shared.inbox.space.prepare(
@@ -170,21 +194,28 @@ impl Keeper {
     }
 
     fn seal(&self) -> io::Result<()> {
+        if self.shared.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         loop {
             let job = {
                 let mut waiting = self.shared.inbox.waiting.lock();
-                let durable = self.shared.durable.load(Ordering::Acquire);
+                let durable = self.shared.durable.load(Ordering::SeqCst);
                 match waiting.seals.front() {
-                    Some(job) if job.end <= durable => waiting.seals.pop_front(),
+                    // a footer vouches for the next segment's first frame, so that losing that file is noticed
+                    Some(job) if job.segment.base + self.shared.segment_bytes() < durable => {
+                        waiting.seals.pop_front()
+                    }
                     Some(_) => return Ok(()),
                     None => {
-                        self.shared.inbox.awaits_durable.store(waiting.snapshot.is_some(), Ordering::Release);
+                        self.shared.inbox.awaits_durable.store(waiting.snapshot.is_some(), Ordering::SeqCst);
                         return Ok(());
                     }
                 }
             };
             let Some(job) = job else { return Ok(()) };
             if let Err(error) = self.seal_one(&job) {
+                self.fail_unless_full(&error);
                 self.shared.inbox.waiting.lock().seals.push_front(job);
                 return Err(error);
             }
@@ -210,6 +241,7 @@ impl Keeper {
                 list_at: u32::try_from(lists.len()).map_err(io::Error::other)?,
                 list_bytes: u32::try_from(list.len()).map_err(io::Error::other)?,
                 entries: u32::try_from(run.entries.len()).map_err(io::Error::other)?,
+                list_crc: crc(&list),
             };
             lists.extend_from_slice(&list);
             directory.push(entry);
@@ -223,7 +255,10 @@ impl Keeper {
             directory,
             states: job.states.clone(),
         };
-        job.segment.file.write_at(&[&footer.encode(&lists)], self.shared.segment_bytes())?;
+        let (region, footer) = (self.shared.segment_bytes(), footer.encode(&lists));
+        job.segment.file.write_at(&[&footer], region)?;
+        // a footer is found from the file's end: nothing may stand behind it
+        job.segment.file.truncate(region + footer.len() as u64)?;
         job.segment.file.sync()?;
         self.shared.index.seal(job.segment.base, runs);
         job.segment.sealed.store(true, Ordering::Release);
@@ -231,7 +266,7 @@ impl Keeper {
     }
 
     fn store_snapshot(&self) -> io::Result<()> {
-        let durable = self.shared.durable.load(Ordering::Acquire);
+        let durable = self.shared.durable.load(Ordering::SeqCst);
         let taken = {
             let mut waiting = self.shared.inbox.waiting.lock();
             if waiting.snapshot.as_ref().is_some_and(|(position, _)| *position <= durable) {
@@ -241,11 +276,15 @@ impl Keeper {
             }
         };
         let Some((position, state)) = taken else { return Ok(()) };
-        let segments = self.shared.segments.read().keys().copied().collect();
+        let segments = {
+            let all = self.shared.segments.read();
+            let expected = all.iter().filter(|(_, segment)| !segment.given_up.load(Ordering::Acquire));
+            expected.map(|(base, _)| *base).collect()
+        };
         let snapshot = Snapshot { position, segments, state };
         match snapshot.store(self.shared.storage.as_ref(), self.shared.meta.journal_id) {
-            Ok(()) => {
-                self.shared.snapshot.store(position, Ordering::Release);
+            Ok(before) => {
+                self.shared.snapshot.store(before, Ordering::Release);
                 Ok(())
             }
             Err(error) => {
@@ -278,6 +317,11 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Whether an error says that there is no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Prepares the rest of a segment chunk by chunk, so that a writer who catches up never waits for more than one.

@@ -18,6 +18,7 @@ mod lists;
 mod lock;
 mod meta;
 mod recovery;
+mod scrub;
 mod segment;
 mod snapshot;
 mod space;

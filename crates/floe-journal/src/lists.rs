@@ -2,18 +2,46 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use parking_lot::Mutex;
 
 use crate::{
-    ReadError, footer,
+    OpenError, PartitionId, ReadError,
+    crc::crc,
+    footer,
     index::{IndexEntry, Run},
     limits::LIST_CACHE_ENTRIES,
+    meta::Meta,
+    recovery::{Item, Scanner},
 };
 
 type Key = (u64, u32);
+
+/// Reads a run's entries from the frames.
+fn rebuild(partition: PartitionId, run: &Run, meta: Meta) -> Result<Vec<IndexEntry>, ReadError> {
+    let position = run.segment.base + meta.segment_bytes();
+    tracing::error!(
+        file = run.segment.name(),
+        position,
+        "a footer is damaged; its entries are read from the frames"
+    );
+    let items = Scanner::new(&run.segment, meta).scan(true, 0).map_err(|error| match error {
+        OpenError::Io { source, .. } => ReadError::Io(source),
+        _ => ReadError::Damaged { position },
+    })?;
+    let mut list: Vec<IndexEntry> = items
+        .iter()
+        .flat_map(Item::entries)
+        .filter(|entry| entry.head.kind.is_records() && entry.head.partition == partition)
+        .map(|entry| IndexEntry::new(&entry.head, entry.position))
+        .filter(|entry| (run.first_offset..=run.last_offset).contains(&entry.base_offset))
+        .collect();
+    list.sort_by_key(|entry| entry.base_offset);
+    list.dedup_by_key(|entry| entry.base_offset);
+    if list.is_empty() { Err(ReadError::Damaged { position }) } else { Ok(list) }
+}
 
 /// The decoded lists, bounded by the number of their entries; the one loaded first goes first.
 #[derive(Debug, Default)]
@@ -29,21 +57,26 @@ struct Cached {
 }
 
 impl Lists {
-    /// A run's entries.
-    pub(crate) fn load(&self, run: &Run, segment_bytes: u64) -> Result<Arc<Vec<IndexEntry>>, ReadError> {
+    /// A run's entries: from the footer, or from the frames themselves when the footer is damaged.
+    pub(crate) fn load(
+        &self,
+        partition: PartitionId,
+        run: &Run,
+        meta: Meta,
+    ) -> Result<Arc<Vec<IndexEntry>>, ReadError> {
+        let segment_bytes = meta.segment_bytes();
         let key = (run.segment.base, run.list_at);
         if let Some(list) = self.cached.lock().lists.get(&key) {
             return Ok(list.clone());
         }
         let mut bytes = vec![0; run.list_bytes as usize];
         let read = run.segment.file.read_at(&mut bytes, segment_bytes + u64::from(run.list_at))?;
-        let list = (read == bytes.len()).then(|| footer::decode_list(&bytes, run.entries)).flatten();
-        let fits = |list: &Vec<IndexEntry>| {
-            list.first().is_some_and(|first| first.base_offset == run.first_offset)
-                && list.last().is_some_and(|last| last.last_offset() == run.last_offset)
-        };
-        let Some(list) = list.filter(fits) else {
-            return Err(ReadError::Damaged { position: run.segment.base + segment_bytes });
+        let intact = read == bytes.len() && crc(&bytes) == run.list_crc;
+        let list = if intact { footer::decode_list(&bytes, run.entries) } else { None };
+        let list = match list {
+            Some(list) => list,
+            None if run.segment.retired.load(Ordering::Acquire) => return Err(ReadError::Gone),
+            None => rebuild(partition, run, meta)?,
         };
         let list = Arc::new(list);
         self.keep(key, list.clone());

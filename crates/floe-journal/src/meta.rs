@@ -81,29 +81,37 @@ impl Meta {
         }
         let mut segments: Vec<u64> = files.iter().filter_map(|(name, _)| segment::base_of(name)).collect();
         segments.sort_unstable();
+        let mut written = false;
         for base in &segments {
-            if let Some(meta) = Self::from_first_frame(storage, *base)? {
+            let (meta, empty) = Self::from_first_frame(storage, *base)?;
+            if let Some(meta) = meta {
                 return Ok(Some((meta, false)));
             }
+            written |= !empty;
         }
-        // only prepared segments, never written: a first start that was cut short
-        if damaged && !segments.is_empty() {
+        // prepared segments without anything in them hold nothing that could be mistaken
+        if written || (damaged && !segments.is_empty()) {
             return Err(OpenError::Unidentified { file: META_FILE.to_owned() });
         }
         Ok(None)
     }
 
-    fn from_first_frame(storage: &dyn Storage, base: u64) -> Result<Option<Self>, OpenError> {
+    /// What the frame at a segment's start says, with one flipped bit put right, and whether the place is empty. A
+    /// recycled segment's start holds a frame of its former life, which was this journal's, too.
+    fn from_first_frame(storage: &dyn Storage, base: u64) -> Result<(Option<Self>, bool), OpenError> {
         let name = segment::file_name(base);
         let io = |source| OpenError::Io { doing: "reading", file: segment::file_name(base), source };
-        let mut header = [0; HEADER_BYTES];
-        let length = storage.open(&name).and_then(|file| file.read_at(&mut header, 0)).map_err(io)?;
-        if length < HEADER_BYTES {
-            return Ok(None);
-        }
-        Ok(FrameHeader::decode(&header)
-            .ok()
-            .filter(|frame| frame.position == base)
-            .map(|frame| Self { journal_id: frame.journal_id, segment_shift: frame.segment_shift }))
+        let mut start = vec![0; COPY_DISTANCE];
+        let length = storage.open(&name).and_then(|file| file.read_at(&mut start, 0)).map_err(io)?;
+        let empty = start.iter().all(|byte| *byte == 0);
+        let header = start.first_chunk::<HEADER_BYTES>().filter(|_| length >= HEADER_BYTES);
+        let frame = header.and_then(|header| FrameHeader::decode_repaired(header).ok());
+        let frame = frame.filter(|frame| {
+            (16..=30).contains(&frame.segment_shift)
+                && frame.position.is_multiple_of(1 << frame.segment_shift)
+        });
+        let meta =
+            frame.map(|frame| Self { journal_id: frame.journal_id, segment_shift: frame.segment_shift });
+        Ok((meta, empty))
     }
 }

@@ -77,8 +77,8 @@ impl Snapshot {
         }))
     }
 
-    /// Writes it durably under its own name, then removes all but the newest few.
-    pub(crate) fn store(&self, storage: &dyn Storage, journal_id: u64) -> io::Result<()> {
+    /// Writes it durably under its own name, then removes all but the newest few. Answers the position of the one before.
+    pub(crate) fn store(&self, storage: &dyn Storage, journal_id: u64) -> io::Result<Position> {
         let name = file_name(self.position);
         let temporary = format!("{name}.tmp");
         let file = storage.create(&temporary)?;
@@ -86,12 +86,20 @@ impl Snapshot {
         file.sync()?;
         storage.rename(&temporary, &name)?;
         storage.sync_directory()?;
-        let mut positions = positions(&storage.list()?);
+        let files = storage.list()?;
+        let before = Self::second_newest(&files, self.position);
+        let mut positions = positions(&files);
         positions.retain(|position| *position <= self.position);
         for old in positions.iter().rev().skip(SNAPSHOTS_KEPT) {
             storage.remove(&file_name(*old))?;
         }
-        Ok(())
+        Ok(before)
+    }
+
+    /// The position that a start can rely on even if the newest snapshot turns out to be unreadable: that of the one
+    /// before; 0 when there is none.
+    pub(crate) fn second_newest(files: &[(String, u64)], newest: Position) -> Position {
+        positions(files).into_iter().rev().find(|position| *position < newest).unwrap_or(0)
     }
 
     /// The newest snapshot that is intact; damaged ones are reported and left alone.

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
-    Position, Storage,
+    Position, Storage, StorageFile,
     limits::{MAX_SPARE_SEGMENTS, PREPARE_CHUNK_BYTES},
     segment::{self, Segment},
 };
@@ -49,9 +49,7 @@ impl Space {
         let next = if let Some(spare) = state.spares.last() {
             storage.rename(spare, &name)?;
             state.spares.pop();
-            let segment = Segment::new(base, storage.open(&name)?, bytes);
-            segment.mark_prepared(bytes)?;
-            segment
+            reused(base, storage.open(&name)?, bytes)?
         } else {
             let file = storage.create(&name)?;
             if let Err(error) = file.allocate(bytes) {
@@ -79,13 +77,30 @@ impl Space {
         if state.spares.len() >= MAX_SPARE_SEGMENTS {
             storage.remove(&segment.name())?;
         } else {
+            // the footer goes before the name does: under another name it would belong to nothing
             segment.file.truncate(bytes)?;
+            segment.file.sync()?;
             let spare = format!("{SPARE_PREFIX}{:020}", segment.base);
             storage.rename(&segment.name(), &spare)?;
             state.spares.push(spare);
         }
         storage.sync_directory()
     }
+}
+
+/// A spare file as a segment: of full length, all its blocks written before; else it is treated as a new one.
+fn reused(base: Position, file: Box<dyn StorageFile>, bytes: u64) -> io::Result<Arc<Segment>> {
+    let length = file.length()?;
+    if length < bytes {
+        file.allocate(bytes)?;
+        return Ok(Segment::new(base, file, 0));
+    }
+    if length > bytes {
+        file.truncate(bytes)?;
+    }
+    let segment = Segment::new(base, file, bytes);
+    segment.mark_prepared(bytes)?;
+    Ok(segment)
 }
 
 /// Whether a file is a segment kept for reuse.

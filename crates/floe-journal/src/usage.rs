@@ -60,7 +60,7 @@ impl Journal {
                 here.cloned().collect()
             };
             for run in runs {
-                let list = self.shared.lists.load(&run, self.shared.segment_bytes())?;
+                let list = self.shared.lists.load(partition, &run, self.shared.meta)?;
                 let kept = list.iter().filter(|entry| entry.last_offset() >= start);
                 live.extend(
                     kept.map(|entry| (partition, BatchRef { segment: run.segment.clone(), entry: *entry })),

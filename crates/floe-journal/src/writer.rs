@@ -10,10 +10,10 @@ use bytes::Bytes;
 use crate::{
     AppendError, FrameBuilder, Position,
     footer::StateEntry,
-    frame::{EntryHead, EntryKind, HEAD_BYTES, HEADER_BYTES, Stamp},
+    frame::{EntryHead, EntryKind, HEAD_BYTES, HEADER_BYTES, Stamp, sequence_behind},
     index::IndexEntry,
     journal::Shared,
-    keeper::SealJob,
+    keeper::{SealJob, is_full},
     limits::{
         MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_FRAME_SEGMENT_SHARE, MAX_UNSYNCED_BYTES, PREPARE_CHUNK_BYTES,
         RESERVE_BYTES,
@@ -132,7 +132,7 @@ impl Appender {
             return Err(AppendError::Failed);
         }
         self.at = position + length;
-        self.sequence += 1;
+        self.sequence = sequence_behind(self.sequence);
         let first_body = position + encoded.front.len() as u64;
         let bodies = Bytes::from(encoded.bodies);
         self.note(&segment, &encoded.heads, first_body);
@@ -142,7 +142,7 @@ impl Appender {
     }
 
     fn refused(&self, error: &io::Error) -> AppendError {
-        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        if is_full(error) {
             if !self.shared.full.swap(true, Ordering::AcqRel) {
                 tracing::warn!("the disk is full: records are refused until there is room");
             }
@@ -213,8 +213,7 @@ impl Appender {
                 self.shared.index.push(head.partition, segment, IndexEntry::new(head, body));
             } else {
                 if head.kind == EntryKind::Retired
-                    && let Some(given_up) =
-                        self.shared.segments.read().get(&head.base_offset.cast_unsigned())
+                    && let Some(given_up) = self.shared.segments.read().get(&head.base_offset.cast_unsigned())
                 {
                     given_up.given_up.store(true, Ordering::Release);
                 }

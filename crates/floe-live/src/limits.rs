@@ -32,6 +32,12 @@ pub const MAX_HISTORY_RECORDS: usize = 100_000;
 /// [`RING_MIN_RECORDS`], so that a burst reaches subscribers in pieces instead of overrunning them.
 pub(crate) const FEED_RECORDS: usize = 256;
 
+/// How long the feeding task waits before it looks again whether subscribers have taken what it is about to give up.
+pub(crate) const PACE_STEP: Duration = Duration::from_millis(1);
+
+/// How many such steps it waits. Then it goes on, and who is still behind reads the log.
+pub(crate) const PACE_STEPS_MAX: usize = 100;
+
 /// Partitions of which a subscriber remembers its place, to name what it skipped. A topic with more of them still
 /// counts what was skipped; the range then may start earlier than the skip did.
 pub(crate) const TRACKED_PARTITIONS: usize = 256;

@@ -15,7 +15,7 @@ use crate::{
     feeder::feed,
     ring::Ring,
     settings::Settings,
-    signal::Signal,
+    signal::{Seat, Signal},
     subscription::{Place, Subscription},
     window::Budget,
 };
@@ -63,9 +63,9 @@ impl Live {
         signal: &Arc<Signal>,
     ) -> Result<Subscription, EngineError> {
         let settings = Settings::from_config(&self.inner.engine.topic_config(topic)?);
-        let (ring, key, end) = self.join(topic, &settings, signal)?;
+        let (ring, seat, end) = self.join(topic, &settings, signal)?;
         // From here on the subscription's drop takes the signal out again, also on the error below.
-        let mut subscription = Subscription::new(self.clone(), ring, key, Arc::clone(signal), settings, end);
+        let mut subscription = Subscription::new(self.clone(), ring, seat, Arc::clone(signal), settings, end);
         subscription.begin(start, end)?;
         Ok(subscription)
     }
@@ -109,14 +109,14 @@ impl Live {
         self.inner.skipped_records.fetch_add(records, Ordering::Relaxed);
     }
 
-    /// Joins the topic's ring, making it if there is none. Answers the key to leave with and the cursor of all that
-    /// is visible now.
+    /// Joins the topic's ring, making it if there is none. Answers the cursor of all that is visible now,
+    /// too.
     fn join(
         &self,
         topic: &str,
         settings: &Settings,
         signal: &Arc<Signal>,
-    ) -> Result<(Arc<Ring>, usize, Cursor), EngineError> {
+    ) -> Result<(Arc<Ring>, Seat, Cursor), EngineError> {
         let mut rings = self.inner.rings.lock();
         // Opened under the lock: the id it tells is the topic's at this moment, so a ring of an earlier topic of this
         // name, whose end the feeding task has not seen yet, is not joined.
@@ -138,14 +138,14 @@ impl Live {
             }
         };
         ring.grow_to(settings.ring_records());
-        let key = ring.join(Arc::clone(signal));
-        Ok((ring, key, end))
+        let seat = ring.join(Arc::clone(signal));
+        Ok((ring, seat, end))
     }
 
     /// Takes a subscriber out; with the last one the ring goes.
-    pub(crate) fn leave(&self, ring: &Arc<Ring>, key: usize) {
+    pub(crate) fn leave(&self, ring: &Arc<Ring>, seat: &Seat) {
         let mut rings = self.inner.rings.lock();
-        if ring.leave(key) == 0 {
+        if ring.leave(seat) == 0 {
             remove_exactly(&mut rings, ring);
         }
     }
@@ -167,7 +167,7 @@ impl Subscription {
     /// Fixes the place to start at. `end` is the cursor of all that was visible when the ring was joined.
     fn begin(&mut self, start: TopicStart, end: Cursor) -> Result<(), EngineError> {
         let place = match start {
-            TopicStart::Earliest | TopicStart::Time(_) => Place::Log(start),
+            TopicStart::Earliest | TopicStart::Time(_) | TopicStart::NewestBefore { .. } => Place::Log(start),
             TopicStart::Latest | TopicStart::Newest(0) => Place::Log(TopicStart::After(end)),
             TopicStart::Newest(records) => {
                 let records = records.min(self.settings().history_records);
@@ -175,7 +175,7 @@ impl Subscription {
                 // each read them from the log.
                 match self.ring().window().before_newest(records, end) {
                     Some(cursor) => Place::Log(TopicStart::After(cursor)),
-                    None => Place::Log(TopicStart::Newest(records)),
+                    None => Place::Log(TopicStart::NewestBefore { records, end }),
                 }
             }
             TopicStart::After(cursor) if cursor.topic_id != end.topic_id => {

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::{
     record::LiveRecord,
-    signal::{Signal, Signals},
+    signal::{Seat, Signal, Watchers},
     window::{Budget, Window},
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Ring {
     /// The window's head, to be compared without the lock by subscribers that have nothing to take.
     head: AtomicU64,
     ended: OnceLock<TailEnd>,
-    signals: Mutex<Signals>,
+    watchers: Mutex<Watchers>,
     /// Raised when the last subscriber has left.
     abandoned: Notify,
 }
@@ -39,7 +39,7 @@ impl Ring {
             window: RwLock::new(Window::new(after, max_records, budget)),
             head: AtomicU64::new(0),
             ended: OnceLock::new(),
-            signals: Mutex::default(),
+            watchers: Mutex::default(),
             abandoned: Notify::new(),
         }
     }
@@ -83,34 +83,50 @@ impl Ring {
             records.into_iter().for_each(|record| window.push(record));
             self.head.store(window.head(), Ordering::Release);
         }
-        self.signals.lock().raise_all();
+        self.watchers.lock().raise_all();
+    }
+
+    /// The sequence number from which on records will be held once `records` more have come; what lies before it is
+    /// given up.
+    pub(crate) fn first_after(&self, records: usize) -> u64 {
+        self.window().first_after(records)
+    }
+
+    /// The sequence number before which every subscriber that can take has taken everything.
+    pub(crate) fn slowest(&self) -> u64 {
+        self.watchers.lock().slowest()
+    }
+
+    /// Stops waiting for subscribers that have not come as far as this.
+    pub(crate) fn release_before(&self, seq: u64) {
+        self.watchers.lock().release_before(seq);
     }
 
     /// Ends the ring and wakes the subscribers. The first end counts.
     pub(crate) fn end(&self, end: TailEnd) {
         if self.ended.set(end).is_ok() {
-            self.signals.lock().raise_all();
+            self.watchers.lock().raise_all();
         }
     }
 
-    /// Adds a subscriber's signal; answers the key to take it out with.
-    pub(crate) fn join(&self, signal: Arc<Signal>) -> usize {
-        self.signals.lock().add(signal)
+    /// Adds a subscriber.
+    pub(crate) fn join(&self, signal: Arc<Signal>) -> Seat {
+        self.watchers.lock().add(signal)
     }
 
-    /// Takes a subscriber's signal out and answers how many are left; with the last one the feeding task stops.
-    pub(crate) fn leave(&self, key: usize) -> usize {
-        let mut signals = self.signals.lock();
-        signals.remove(key);
-        if signals.len() == 0 {
+    /// Takes a subscriber out and answers how many are left; with the last one the feeding task stops.
+    pub(crate) fn leave(&self, seat: &Seat) -> usize {
+        let mut watchers = self.watchers.lock();
+        watchers.remove(seat);
+        if watchers.len() == 0 {
             self.abandoned.notify_one();
         }
-        signals.len()
+        watchers.len()
     }
 
     /// How many subscriptions there are.
     pub(crate) fn subscribers(&self) -> usize {
-        self.signals.lock().len()
+        self.watchers.lock().len()
     }
 
     /// Waits until the last subscriber has left. Cancel-safe.

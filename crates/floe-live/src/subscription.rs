@@ -11,7 +11,7 @@ use crate::{
     record::LiveRecord,
     ring::Ring,
     settings::{Policy, Settings},
-    signal::Signal,
+    signal::{Seat, Signal},
     window::Window,
 };
 
@@ -100,7 +100,7 @@ struct Episode {
 pub struct Subscription {
     live: Live,
     ring: Arc<Ring>,
-    key: usize,
+    seat: Seat,
     signal: Arc<Signal>,
     settings: Settings,
     place: Place,
@@ -125,7 +125,7 @@ impl Subscription {
     pub(crate) fn new(
         live: Live,
         ring: Arc<Ring>,
-        key: usize,
+        seat: Seat,
         signal: Arc<Signal>,
         settings: Settings,
         end: Cursor,
@@ -133,7 +133,7 @@ impl Subscription {
         Self {
             live,
             ring,
-            key,
+            seat,
             signal,
             settings,
             place: Place::Log(TopicStart::After(end)),
@@ -220,6 +220,11 @@ impl Subscription {
         }
     }
 
+    /// Says that the socket is full: the ring does not wait for this subscriber until it takes again.
+    pub fn release(&self) {
+        self.seat.pace.release();
+    }
+
     /// Reads the next page of the log; to be called when [`Taken::ReadLog`] says so. Cancel-safe: the place moves when
     /// the page is there. An error leaves the place as it was, except that a topic found to be gone ends the
     /// subscription.
@@ -296,6 +301,7 @@ impl Subscription {
 
     fn finish(&mut self, end: End) -> Taken {
         self.place = Place::Over(end.clone());
+        self.seat.pace.release();
         Taken::Ended(end)
     }
 
@@ -383,12 +389,14 @@ impl Subscription {
         let window = self.ring.window();
         if self.next < window.first() {
             drop(window);
+            self.seat.pace.release();
             self.place = Place::Log(TopicStart::After(self.after));
             return Taken::ReadLog;
         }
         let before = out.len();
         (self.next, self.after) = take_from(&window, self.next, self.after, room, out);
         drop(window);
+        self.seat.pace.reach(self.next);
         out[before..].iter().for_each(|record| self.places.pass(record.record()));
         if out.len() == before { self.at_head() } else { Taken::Records }
     }
@@ -396,6 +404,7 @@ impl Subscription {
     /// Nothing to take: an episode of lagging is over, or the topic is.
     fn at_head(&mut self) -> Taken {
         self.caught_up = true;
+        self.seat.pace.reach(self.next);
         if let Some(Episode { untold: Some(lagged) }) = self.episode.take() {
             return Taken::Lagged(lagged);
         }
@@ -409,7 +418,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.live.leave(&self.ring, self.key);
+        self.live.leave(&self.ring, &self.seat);
     }
 }
 

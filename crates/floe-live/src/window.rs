@@ -112,6 +112,11 @@ impl Window {
         self.first
     }
 
+    /// Sequence number of the oldest record held once `records` more have come, as far as their number decides.
+    pub(crate) fn first_after(&self, records: usize) -> u64 {
+        (self.head() + records as u64).saturating_sub(self.max_records as u64).max(self.first)
+    }
+
     /// Cursor of everything before the oldest record held.
     pub(crate) fn floor(&self) -> Cursor {
         self.floor

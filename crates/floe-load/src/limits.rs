@@ -20,6 +20,8 @@ pub const MAX_RESPONSE_HEADERS: usize = 64;
 pub const MAX_RESPONSE_BODY_BYTES: usize = 256 << 20;
 /// Kinds of failure told apart in a report; the rest are counted together.
 pub const MAX_FAILURE_KINDS: usize = 16;
+/// Histograms of latency that connections share.
+pub const MAX_HISTOGRAMS: usize = 16;
 /// Latencies above this are recorded as this.
 pub const MAX_LATENCY: Duration = Duration::from_secs(600);
 /// The shortest pause of the pacer: above this rate it releases several slots at a time.

@@ -22,10 +22,11 @@ use crate::{
     http::Client,
     http_worker::HttpWorker,
     ledger::Ledger,
+    limits::MAX_HISTOGRAMS,
     progress::{IntervalLatency, Phase, Progress},
     record_id::RunId,
     report::{LatencyReport, Report},
-    tally::{Tally, Totals, latency_histogram},
+    tally::{Latencies, Tally, Totals, latency_histogram},
     topic::{self, PartitionBounds},
     verify::Verifier,
     ws_worker::WsWorker,
@@ -65,6 +66,7 @@ struct Running {
     before: Vec<PartitionBounds>,
     feed: Arc<Feed>,
     tallies: Vec<Arc<Tally>>,
+    shards: Vec<Arc<Latencies>>,
     workers: JoinSet<Option<Ledger>>,
     started: Instant,
     total: Option<u64>,
@@ -87,7 +89,10 @@ pub async fn start(options: LoadOptions) -> anyhow::Result<LoadRun> {
     let run = RunId::random();
     let started = Instant::now();
     let feed = Feed::new(options.rate, total, options.batch, options.connections, &payloads, started);
-    let tallies: Vec<_> = (0..options.connections).map(|_| Arc::new(Tally::new())).collect();
+    let shards: Vec<_> =
+        (0..options.connections.min(MAX_HISTOGRAMS)).map(|_| Arc::new(Latencies::new())).collect();
+    let tally = |connection: usize| Arc::new(Tally::new(Arc::clone(&shards[connection % shards.len()])));
+    let tallies: Vec<_> = (0..options.connections).map(tally).collect();
     let mut workers = JoinSet::new();
     for (connection, tally) in (0..).zip(&tallies) {
         let puller = feed.puller(usize::from(connection));
@@ -109,6 +114,7 @@ pub async fn start(options: LoadOptions) -> anyhow::Result<LoadRun> {
         before,
         feed: Arc::clone(&feed),
         tallies,
+        shards,
         workers,
         started,
         total,
@@ -209,8 +215,8 @@ impl Running {
     /// Tells how it is getting on; returns when that was, and how many were acknowledged.
     fn look(&mut self, now: Instant, (before, acknowledged_before): (Instant, u64)) -> (Instant, u64) {
         let mut interval = latency_histogram();
-        for tally in &self.tallies {
-            tally.take_latencies(&mut interval);
+        for shard in &self.shards {
+            shard.take(&mut interval);
         }
         // Both have the same bounds.
         let _ = self.latencies.add(&interval);

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -35,10 +35,14 @@ pub(crate) struct Tally {
     pub(crate) resent: AtomicU64,
     pub(crate) replayed: AtomicU64,
     pub(crate) value_bytes: AtomicU64,
-    /// Since somebody took them last; microseconds.
-    latencies: Mutex<Histogram<u64>>,
+    latencies: Arc<Latencies>,
     kinds: Mutex<BTreeMap<String, u64>>,
 }
+
+/// Latencies since somebody took them last, in microseconds. A few connections share one: a histogram is large, and
+/// adding up thousands of them every second would take time from the load.
+#[derive(Debug)]
+pub(crate) struct Latencies(Mutex<Histogram<u64>>);
 
 /// Tallies added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +65,7 @@ pub(crate) fn latency_histogram() -> Histogram<u64> {
 }
 
 impl Tally {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(latencies: Arc<Latencies>) -> Self {
         Self {
             requests: AtomicU64::new(0),
             sent: AtomicU64::new(0),
@@ -71,7 +75,7 @@ impl Tally {
             resent: AtomicU64::new(0),
             replayed: AtomicU64::new(0),
             value_bytes: AtomicU64::new(0),
-            latencies: Mutex::new(latency_histogram()),
+            latencies,
             kinds: Mutex::new(BTreeMap::new()),
         }
     }
@@ -100,22 +104,32 @@ impl Tally {
 
     /// An acknowledgement took this long, from when it was due to be asked for.
     pub(crate) fn acknowledged_after(&self, latency: Duration) {
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
-        lock(&self.latencies).saturating_record(micros);
-    }
-
-    /// Adds the latencies since the last call to `total`.
-    pub(crate) fn take_latencies(&self, total: &mut Histogram<u64>) {
-        let mut latencies = lock(&self.latencies);
-        // Both have the same bounds, so there is nothing that one can hold and the other can't.
-        let _ = total.add(&*latencies);
-        latencies.reset();
+        self.latencies.record(latency);
     }
 
     fn count_kind(&self, kind: &str, records: u64) {
         let mut kinds = lock(&self.kinds);
         let known = kinds.contains_key(kind) || kinds.len() < MAX_FAILURE_KINDS;
         *kinds.entry(if known { kind } else { "other" }.to_owned()).or_default() += records;
+    }
+}
+
+impl Latencies {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(latency_histogram()))
+    }
+
+    fn record(&self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
+        lock(&self.0).saturating_record(micros);
+    }
+
+    /// Moves the latencies since the last call into `total`.
+    pub(crate) fn take(&self, total: &mut Histogram<u64>) {
+        let mut latencies = lock(&self.0);
+        // Both have the same bounds, so there is nothing that one can hold and the other can't.
+        let _ = total.add(&*latencies);
+        latencies.reset();
     }
 }
 
@@ -148,9 +162,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn tally() -> Tally {
+        Tally::new(Arc::new(Latencies::new()))
+    }
+
     #[test]
     fn what_was_sent_is_what_ended_one_way_or_another() {
-        let (one, two) = (Tally::new(), Tally::new());
+        let (one, two) = (tally(), tally());
         one.sending(10, 2000);
         two.sending(5, 1000);
         one.settle(&Outcome::Acknowledged, 8);
@@ -164,7 +182,7 @@ mod tests {
 
     #[test]
     fn kinds_of_failure_are_bounded() {
-        let tally = Tally::new();
+        let tally = tally();
         for n in 0..1000 {
             tally.settle(&Outcome::Failed(format!("kind {n}")), 1);
         }
@@ -175,13 +193,13 @@ mod tests {
 
     #[test]
     fn latencies_of_several_connections_become_one_distribution() {
-        let (one, two) = (Tally::new(), Tally::new());
+        let shards = [Arc::new(Latencies::new()), Arc::new(Latencies::new())];
+        let [one, two] = shards.clone().map(Tally::new);
         (1..=900).for_each(|_| one.acknowledged_after(Duration::from_millis(1)));
         (1..=100).for_each(|_| two.acknowledged_after(Duration::from_millis(50)));
         two.acknowledged_after(Duration::from_secs(100_000));
         let mut total = latency_histogram();
-        one.take_latencies(&mut total);
-        two.take_latencies(&mut total);
+        shards.iter().for_each(|shard| shard.take(&mut total));
         let near = |quantile: f64, millis: u64| {
             let micros = total.value_at_quantile(quantile);
             assert!(micros.abs_diff(millis * 1000) * 1000 <= millis * 1000 * 2, "{quantile}: {micros} µs");
@@ -190,7 +208,7 @@ mod tests {
         near(0.95, 50);
         assert_eq!(total.len(), 1001);
         let again = total.len();
-        one.take_latencies(&mut total);
+        shards[0].take(&mut total);
         assert_eq!(total.len(), again);
     }
 }

@@ -9,7 +9,8 @@ use std::{
 const MAX_FILE_LINES: usize = 600;
 const MAX_FUNCTION_LINES: usize = 70;
 /// Names that say nothing about what is inside: a helper belongs beside its caller, or deserves a noun.
-const DRAWERS: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "types", "manager", "core"];
+const DRAWERS: &[&str] =
+    &["util", "utils", "helper", "helpers", "common", "misc", "types", "manager", "core"];
 /// Which crate may use which, in the order in which a record flows.
 const ARROWS: &[(&str, &[&str])] = &[
     ("floe-journal", &[]),
@@ -50,7 +51,8 @@ fn shown(path: &Path) -> String {
 }
 
 fn is_test(path: &Path) -> bool {
-    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    let parts: Vec<_> =
+        path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
     parts.iter().any(|part| part == "tests" || part == "tests.rs")
 }
 
@@ -85,7 +87,10 @@ fn functions_fit_a_screen() {
         for (number, line) in code_of(text).iter().enumerate() {
             let indent = line.len() - line.trim_start().len();
             let starts = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
-            let starts = starts.trim_start_matches("pub(super) ").trim_start_matches("async ").trim_start_matches("const ");
+            let starts = starts
+                .trim_start_matches("pub(super) ")
+                .trim_start_matches("async ")
+                .trim_start_matches("const ");
             if open.is_none() && starts.starts_with("fn ") && !line.trim_end().ends_with(';') {
                 open = Some((number, indent, starts.to_owned()));
             } else if let Some((start, depth, name)) = &open
@@ -108,8 +113,11 @@ fn names_say_what_is_inside() {
         .iter()
         .filter(|(path, _)| {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-            DRAWERS.iter().any(|drawer| stem == *drawer || folder == *drawer || stem.ends_with(&format!("_{drawer}")))
+            let folder =
+                path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+            DRAWERS
+                .iter()
+                .any(|drawer| stem == *drawer || folder == *drawer || stem.ends_with(&format!("_{drawer}")))
         })
         .map(|(path, _)| shown(path))
         .collect();
@@ -119,9 +127,16 @@ fn names_say_what_is_inside() {
 #[test]
 fn crates_depend_as_drawn() {
     let arrows: BTreeMap<_, _> = ARROWS.iter().copied().collect();
-    for manifest in files(&root().join("crates"), &["Cargo.toml"]).into_iter().chain(files(&root().join("bench"), &["Cargo.toml"])) {
+    for manifest in files(&root().join("crates"), &["Cargo.toml"])
+        .into_iter()
+        .chain(files(&root().join("bench"), &["Cargo.toml"]))
+    {
         let text = fs::read_to_string(&manifest).unwrap();
-        let name = text.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).unwrap().to_owned();
+        let name = text
+            .lines()
+            .find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
+            .unwrap()
+            .to_owned();
         let allowed = arrows.get(name.as_str()).unwrap_or_else(|| panic!("{name} is not drawn"));
         let mut section = "";
         for line in text.lines() {
@@ -143,7 +158,11 @@ fn nothing_is_left_over() {
     for (path, text) in rust_files().iter().filter(|(path, _)| !path.ends_with(this)) {
         for (number, line) in text.lines().enumerate() {
             let unnumbered = line.contains("TODO") && !line.contains("TODO(#");
-            if unnumbered || line.contains("FIXME") || line.contains("dbg!(") || line.contains("unimplemented!(") {
+            if unnumbered
+                || line.contains("FIXME")
+                || line.contains("dbg!(")
+                || line.contains("unimplemented!(")
+            {
                 found.push(format!("{}:{}: {}", shown(path), number + 1, line.trim()));
             }
         }
@@ -157,7 +176,10 @@ fn every_document_is_linked() {
     let linked: String = front.iter().map(|name| fs::read_to_string(root().join(name)).unwrap()).collect();
     for document in files(&root().join("docs"), &[".md"]) {
         let name = shown(&document);
-        assert!(linked.contains(&name), "{name} is not linked from README.md, ARCHITECTURE.md or CONTRIBUTING.md");
+        assert!(
+            linked.contains(&name),
+            "{name} is not linked from README.md, ARCHITECTURE.md or CONTRIBUTING.md"
+        );
     }
 }
 

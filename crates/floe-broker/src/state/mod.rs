@@ -89,10 +89,7 @@ impl State {
         out.u8(SNAPSHOT_VERSION).u64(self.next_topic_id).count(self.topics.len());
         for topic in self.topics.values() {
             let Shape { config, partitions } = topic.written();
-            out.u64(topic.id)
-                .text(topic.name.as_str())
-                .config(&config.overrides())
-                .count(partitions.len());
+            out.u64(topic.id).text(topic.name.as_str()).config(&config.overrides()).count(partitions.len());
             for partition in partitions.iter() {
                 out.i64(partition.written_start()).i64(partition.written_end());
             }

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     Acks, BrokerError, Topic, TopicConfig, TopicName,
-    batch::{BatchBuilder, TimestampType, set_base_offset, set_log_append_time},
     append_plan::in_request_order,
+    batch::{BatchBuilder, TimestampType, set_base_offset, set_log_append_time},
     command::{Answer, AppendCommand, AppendOutcome, Command, Content, MovedBatch, PositionsMode, Runs},
     group::PartitionKey,
     idempotency::{IdempotencyEntry, IdempotencyLookup, PlacedRun},

@@ -112,9 +112,16 @@ impl Embedded {
                 let topic = topic.clone();
                 self.blocking(move |broker| broker.at_time(&topic, time)).await
             }
+            TopicStart::NewestBefore { end, .. } if end.topic_id != topic.id => {
+                Err(BrokerError::ForeignCursor { topic: topic.name.to_string() })
+            }
+            TopicStart::NewestBefore { records, end } => {
+                let topic = topic.clone();
+                self.blocking(move |broker| broker.newest(&topic, records, Some(end))).await
+            }
             TopicStart::Newest(count) => {
                 let topic = topic.clone();
-                self.blocking(move |broker| broker.newest(&topic, count)).await
+                self.blocking(move |broker| broker.newest(&topic, count, None)).await
             }
         }
     }

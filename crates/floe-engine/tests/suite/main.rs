@@ -1,31 +1,109 @@
-//! What every engine promises, tried through its public methods.
+//! What every engine promises, tried through its public methods; and what the embedded one promises when power,
+//! disk or memory give out.
 
-use std::{collections::BTreeMap, time::Duration};
+mod contract;
+mod crash;
+mod gate;
+mod stage;
 
-use bytes::Bytes;
-use floe_engine::*;
+/// Runs cases for the embedded engine, each on an empty log of its own.
+macro_rules! embedded {
+    ($($module:ident: $($case:ident)+;)+) => {
+        mod embedded {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let stage = crate::stage::Stage::new();
+                    let case = crate::contract::$module::$case(&stage);
+                    tokio::time::timeout(crate::stage::PATIENCE, case).await.expect("the case ends in time");
+                    stage.engine().close();
+                })+
+            })+
+        }
+    };
+}
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_record_is_read_back_as_it_was_written() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = EmbeddedConfig { data_dir: dir.path().into(), ephemeral: false, journal: Default::default(), clock: Clock::system() };
-    let engine = Engine::open_embedded(config.clone()).unwrap();
-    engine.create_topic(TopicSpec { name: "t".into(), partitions: 3, config: BTreeMap::new() }).await.unwrap();
-    let mut tail = engine.tail("t").unwrap();
-    for i in 0..10 {
-        let record = NewRecord { key: Some(Bytes::from(format!("k{i}"))), value: Some(Bytes::from(format!("v{i}"))), ..Default::default() };
-        let a = engine.append(Append { topic: "t".into(), records: vec![record], acks: None, idempotency: None }).await.unwrap();
-        assert_eq!(a.placements[0].partition, engine.partition_of("t", format!("k{i}").as_bytes()).unwrap());
-    }
-    let page = engine.read_topic(TopicRead { topic: "t".into(), from: TopicStart::Earliest, max_records: 100, max_bytes: 1 << 20, wait: Duration::ZERO }).await.unwrap();
-    assert_eq!(page.records.len(), 10);
-    let mut got = Vec::new();
-    while got.len() < 10 { got.extend(tail.next().await.unwrap()); }
-    assert_eq!(got, page.records);
-    drop(tail);
-    engine.close();
-    drop(engine);
-    let engine = Engine::open_embedded(config).unwrap();
-    let again = engine.read_topic(TopicRead { topic: "t".into(), from: TopicStart::Earliest, max_records: 100, max_bytes: 1 << 20, wait: Duration::ZERO }).await.unwrap();
-    assert_eq!(again.records, page.records);
+embedded! {
+    topics:
+        a_topic_is_described_as_it_was_made
+        a_name_is_taken_once
+        bad_names_are_refused
+        a_topic_has_1_to_10000_partitions
+        an_unknown_setting_is_answered_with_the_nearest
+        altering_only_adds_partitions
+        a_topic_made_again_is_another_one
+        a_topic_that_is_not_there_is_not_found
+        many_make_the_same_topic_and_one_succeeds
+        deletion_meets_everything_else;
+    append:
+        keys_go_where_kafkas_clients_send_them
+        the_partition_asked_for_wins
+        keyless_records_of_one_append_stay_together
+        what_is_read_is_what_was_appended
+        many_records_are_stored_whole_or_not_at_all
+        a_record_over_the_topics_limit_is_refused
+        much_in_one_append_keeps_its_order
+        the_promise_decides_what_is_answered
+        log_append_time_replaces_the_senders
+        singles_and_batches_keep_their_order
+        dates_of_the_past_are_kept;
+    idempotency:
+        a_repeat_gets_the_first_answer
+        another_content_is_a_conflict
+        two_hundred_at_once_store_one_record
+        a_repeat_across_partitions_gets_every_place
+        a_key_too_long_is_refused
+        keys_outlive_a_restart
+        keys_are_forgotten_after_their_window;
+    read:
+        limits_bound_a_page
+        the_first_record_comes_whatever_its_size
+        a_reader_that_waits_is_woken
+        a_wait_without_records_ends
+        an_offset_outside_is_refused
+        a_time_finds_its_record
+        a_cursor_resumes_exactly
+        large_batches_of_many_partitions_are_all_read
+        the_newest_records_are_found
+        a_cursor_of_another_topic_is_refused
+        reading_while_writing_skips_nothing;
+    tail:
+        a_tail_gets_exactly_what_comes_after
+        many_writers_and_nothing_is_missed
+        history_and_tail_meet_without_gap
+        a_tail_far_behind_misses_nothing
+        a_deleted_topics_tail_ends
+        a_stopped_engines_tail_ends;
+    poll:
+        records_are_acknowledged_once
+        a_lease_that_runs_out_is_given_out_again
+        acknowledgements_may_come_in_any_order
+        two_readers_never_get_the_same_record
+        what_is_committed_at_once_survives_a_restart
+        committing_readers_wait_for_open_leases
+        a_poll_without_subscription_is_refused_when_one_is_required
+        one_partition_can_be_polled_alone
+        a_poll_that_waits_is_woken;
+    groups:
+        subscribing_again_keeps_the_positions
+        an_active_group_is_not_reset
+        positions_can_be_moved_anywhere
+        a_deleted_group_is_gone
+        lag_is_what_is_left_to_read
+        positions_outlive_a_restart
+        group_names_are_checked
+        concurrent_acknowledgements_never_go_back
+        every_partition_has_one_owner
+        a_silent_member_is_fenced
+        a_commit_needs_the_partition;
+    retention:
+        old_records_go
+        a_partition_keeps_its_bytes
+        a_clock_that_jumps_deletes_nothing
+        what_is_retained_away_gives_its_space_back
+        reading_goes_on_while_segments_are_cleaned;
+    health:
+        a_healthy_engine_is_writable
+        a_stopped_engine_refuses
+        an_ephemeral_engine_leaves_nothing;
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use floe_engine::{Append, DeliveryMode, EngineError, NewRecord, OffsetSpec, Poll, TopicSpec};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -288,9 +288,13 @@ pub(crate) async fn read(
     State(gateway): State<Arc<Gateway>>,
     InPath((email, topic, key)): InPath<(String, String, String)>,
     params: RawParams,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    gateway.guard().refuse_cross_site(&headers)?;
+    gateway.guard().refuse_other_pages(&headers)?;
+    if method == Method::HEAD {
+        return Err(ApiError::bad_request("HEAD would move the user's offset and show nothing; use GET"));
+    }
     let limit = params.only(&["limit"])?.number("limit", 1..=READ_RECORDS_MAX)?;
     let group = group_of(&email)?;
     check_topic(&topic)?;

@@ -27,8 +27,8 @@ use crate::{
 /// they were stored, from `cursor` (or `offset=earliest|latest|<time>`) on, and `next.cursor` to read on.
 /// `wait_ms` waits for the first record if there is none yet. A value that isn't JSON is `{"$base64": "…"}`.
 ///
-/// With `Accept: application/x-ndjson` everything up to the end as it was when asked (or `limit` records) is streamed,
-/// a record per line; without `partition` each line has its `cursor`. Offsets that were damaged on disk are named in
+/// With `Accept: application/x-ndjson` everything up to the end as it was when asked (or `limit` records, or about
+/// `max_bytes`) is streamed, a record per line; without `partition` each line has its `cursor`. Offsets that were damaged on disk are named in
 /// `gaps`, or as a line `{"gap":{partition,from,to}}`.
 #[utoipa::path(
     get,
@@ -40,7 +40,7 @@ use crate::{
         ("offset" = Option<String>, Query, description = "`earliest` (default), `latest`, an offset (with `partition`), or an RFC 3339 time"),
         ("cursor" = Option<String>, Query, description = "Where an earlier read said to go on"),
         ("limit" = Option<u32>, Query, description = "At most this many records, 1 to 10000; 100 if absent, unlimited in a stream"),
-        ("max_bytes" = Option<u32>, Query, description = "At most about this many bytes, 1 to 16777216; the first record comes whatever its size"),
+        ("max_bytes" = Option<u32>, Query, description = "At most about this many bytes, 1 to 16777216 (unlimited in a stream); the first record comes whatever its size"),
         ("wait_ms" = Option<u32>, Query, description = "How long to wait when there is nothing yet, 0 (default) to 60000"),
     ),
     responses(
@@ -61,8 +61,11 @@ pub(crate) async fn read(
     let params = params.only(&["partition", "offset", "cursor", "limit", "max_bytes", "wait_ms"])?;
     if wants_lines(&headers) {
         let source = Source::new(topic, &params)?;
-        let limit = params.number("limit", 1..=u64::MAX)?.unwrap_or(u64::MAX);
-        return stream::respond(gateway, source, limit, wait(&params)?).await;
+        let most = stream::Most {
+            records: params.number("limit", 1..=u64::MAX)?.unwrap_or(u64::MAX),
+            bytes: params.number("max_bytes", 1..=u64::MAX)?.unwrap_or(u64::MAX),
+        };
+        return stream::respond(gateway, source, most, wait(&params)?).await;
     }
     let source = Source::new(topic, &params)?;
     let request = Bounds {

@@ -26,11 +26,30 @@ enum End {
     Cursor(Cursor),
 }
 
+/// How much is streamed at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Most {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+impl Most {
+    /// What of it one chunk may take.
+    fn chunk(self, wait: Duration) -> Bounds {
+        let at_most = |left: u64, chunk: usize| usize::try_from(left).unwrap_or(usize::MAX).min(chunk);
+        Bounds {
+            max_records: at_most(self.records, STREAM_CHUNK_RECORDS),
+            max_bytes: at_most(self.bytes, STREAM_CHUNK_BYTES),
+            wait,
+        }
+    }
+}
+
 /// Answers with a stream. The first page is read before, so that what is wrong with the request has its own status.
 pub(super) async fn respond(
     gateway: Arc<Gateway>,
     source: Source,
-    limit: u64,
+    most: Most,
     wait: Duration,
 ) -> Result<Response, ApiError> {
     // The end is fixed before the first read, except where that one waits for it to move.
@@ -38,15 +57,16 @@ pub(super) async fn respond(
         Source::Topic { topic, .. } if wait.is_zero() => Some(end_of(&gateway, topic).await?),
         _ => None,
     };
-    let first = read_or_stop(&gateway, &source, bounds(limit, wait)).await?;
+    let first = read_or_stop(&gateway, &source, most.chunk(wait)).await?;
     let end = match (&first, end) {
         (_, Some(end)) => end,
         (Outcome::Partition(_, page), None) => End::Offset(page.high_watermark),
         (Outcome::Topic(page), None) => End::Cursor(page.next),
     };
-    let (chunks, taken) = mpsc::channel(STREAM_CHUNKS_AHEAD);
-    tokio::spawn(Pump { gateway, source, end, left: limit, chunks }.run(first));
-    let body = Body::from_stream(stream::unfold(taken, async |mut taken| Some((taken.recv().await?, taken))));
+    let (chunks, mut taken) = mpsc::channel(STREAM_CHUNKS_AHEAD);
+    tokio::spawn(Pump { gateway, source, end, left: most, chunks }.run(first));
+    // Unlike an unfolded stream this one may be polled behind its end, as compression does.
+    let body = Body::from_stream(stream::poll_fn(move |context| taken.poll_recv(context)));
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)
@@ -63,17 +83,12 @@ async fn end_of(gateway: &Gateway, topic: &str) -> Result<End, ApiError> {
     Ok(End::Cursor(gateway.engine().read_topic(read).await?.next))
 }
 
-fn bounds(left: u64, wait: Duration) -> Bounds {
-    let max_records = usize::try_from(left).unwrap_or(usize::MAX).min(STREAM_CHUNK_RECORDS);
-    Bounds { max_records, max_bytes: STREAM_CHUNK_BYTES, wait }
-}
-
 /// Reads ahead of the connection by a bounded number of chunks; ends when the client has gone.
 struct Pump {
     gateway: Arc<Gateway>,
     source: Source,
     end: End,
-    left: u64,
+    left: Most,
     chunks: mpsc::Sender<io::Result<Bytes>>,
 }
 
@@ -81,16 +96,18 @@ impl Pump {
     async fn run(mut self, mut outcome: Outcome) {
         loop {
             let last = self.is_last(&outcome);
-            self.left = self.left.saturating_sub(outcome.records().len() as u64);
             let chunk = print(&outcome);
-            if (!chunk.is_empty() && self.chunks.send(Ok(chunk)).await.is_err()) || last || self.left == 0 {
+            self.left.records = self.left.records.saturating_sub(outcome.records().len() as u64);
+            self.left.bytes = self.left.bytes.saturating_sub(chunk.len() as u64);
+            let enough = last || self.left.records == 0 || self.left.bytes == 0;
+            if (!chunk.is_empty() && self.chunks.send(Ok(chunk)).await.is_err()) || enough {
                 return;
             }
             if self.gateway.is_stopping() {
                 return self.cut("the server is stopping").await;
             }
             self.source.advance(&outcome);
-            outcome = match self.source.read(self.gateway.engine(), bounds(self.left, Duration::ZERO)).await {
+            outcome = match self.source.read(self.gateway.engine(), self.left.chunk(Duration::ZERO)).await {
                 Ok(outcome) => outcome,
                 Err(error) => return self.cut(error.detail()).await,
             };

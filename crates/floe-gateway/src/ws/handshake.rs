@@ -2,7 +2,7 @@
 
 use axum::{body::Body, response::Response};
 use data_encoding::BASE64;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts};
 use sha1::{Digest, Sha1};
 
 use super::limits::SUBPROTOCOLS_MAX;
@@ -64,10 +64,10 @@ impl Handshake {
         if !has_token(headers, header::CONNECTION, "upgrade") {
             return Err(ApiError::bad_request("the header Connection must contain 'Upgrade'").into());
         }
-        if only(headers, header::SEC_WEBSOCKET_VERSION)?.as_bytes() != VERSION.as_bytes() {
+        if only(headers, &header::SEC_WEBSOCKET_VERSION)?.as_bytes() != VERSION.as_bytes() {
             return Err(upgrade_required("Sec-WebSocket-Version must be 13"));
         }
-        let key = only(headers, header::SEC_WEBSOCKET_KEY)?;
+        let key = only(headers, &header::SEC_WEBSOCKET_KEY)?;
         if BASE64.decode(key.as_bytes()).ok().is_none_or(|key| key.len() != 16) {
             return Err(ApiError::bad_request("Sec-WebSocket-Key must be 16 bytes in base64").into());
         }
@@ -103,11 +103,11 @@ fn accept(key: &[u8]) -> Result<HeaderValue, ApiError> {
 }
 
 /// A header that must be there exactly once.
-fn only(headers: &HeaderMap, name: header::HeaderName) -> Result<&HeaderValue, Refused> {
-    let mut values = headers.get_all(&name).iter();
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a HeaderValue, Refused> {
+    let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value),
-        (None, _) if name == header::SEC_WEBSOCKET_VERSION => {
+        (None, _) if *name == header::SEC_WEBSOCKET_VERSION => {
             Err(upgrade_required("Sec-WebSocket-Version is missing; it must be 13"))
         }
         (None, _) => Err(ApiError::bad_request(format!("the header {name} is missing")).into()),
@@ -116,11 +116,11 @@ fn only(headers: &HeaderMap, name: header::HeaderName) -> Result<&HeaderValue, R
 }
 
 /// Whether a comma-separated header holds a word, in any case.
-fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &[u8]> {
+fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
     headers
         .get_all(name)
         .iter()

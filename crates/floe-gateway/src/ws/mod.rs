@@ -66,3 +66,18 @@ fn begin(gateway: Arc<Gateway>, upgraded: Upgraded) -> Option<Session> {
     let _ = SockRef::from(&socket).set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES);
     Some(Session::new(gateway, socket, &parts.read_buf, rand::random()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the task that a function's future becomes.
+    fn task_bytes<F: Future>(_: impl FnOnce(Arc<Gateway>, OnUpgrade, Option<ConnectionPlace>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_sockets_task_is_small() {
+        assert!(task_bytes(serve) <= 2_304, "{}", task_bytes(serve));
+    }
+}

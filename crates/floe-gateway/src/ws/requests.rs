@@ -12,7 +12,10 @@ use super::{
     reply,
     session::Session,
 };
-use crate::problem::{Code, code_of};
+use crate::{
+    params::write_failure,
+    problem::{ApiError, Code},
+};
 
 impl Session {
     /// Acts on a message. One that changes subscriptions waits for the publishes before it, so that requests take
@@ -98,14 +101,17 @@ async fn store(engine: Engine, request_id: Option<String>, publish: Publish) -> 
             Some(placement) => reply::stored(request_id.as_deref(), &topic, placement),
             None => reply::ack(request_id.as_deref(), &topic, None),
         },
-        Err(error) => refused(request_id.as_deref(), &error),
+        Err(error) => failed(request_id.as_deref(), &write_failure(error)),
     }
 }
 
 fn refused(request_id: Option<&str>, error: &EngineError) -> bytes::Bytes {
-    let (code, _) = code_of(error);
-    if code == Code::Internal {
-        tracing::error!(%error, "a socket's request failed");
+    failed(request_id, &error.clone().into())
+}
+
+fn failed(request_id: Option<&str>, error: &ApiError) -> bytes::Bytes {
+    if error.code() == Code::Internal {
+        tracing::error!(error = error.detail(), "a socket's request failed");
     }
-    reply::error(request_id, code, &error.to_string())
+    reply::error(request_id, error.code(), error.detail())
 }

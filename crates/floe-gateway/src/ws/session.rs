@@ -1,11 +1,15 @@
 //! One socket's life after the handshake: a single task that reads, answers, delivers and closes.
 
-use std::{borrow::Cow, io, sync::Arc};
+use std::{
+    borrow::Cow,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use tokio::{
     io::{Interest, Ready},
     net::TcpStream,
-    sync::watch,
 };
 
 use super::{
@@ -72,12 +76,16 @@ impl Session {
     /// Lives until the client or the server closes.
     pub(crate) async fn run(mut self) {
         let mut stopping = self.gateway.stopping();
-        let leaving = self.live(&mut stopping).await;
+        let leaving = {
+            // One wait for the whole life: a new one at each turn would take the lock that all sockets share.
+            let mut stopped = pin!(async move { stopping.wait_for(|stopping| *stopping).await.map(drop) });
+            self.live(stopped.as_mut()).await
+        };
         // Boxed: a socket's task has the size of its largest state, and most of its life it is not closing.
         Box::pin(leave(self, leaving)).await;
     }
 
-    async fn live(&mut self, stopping: &mut watch::Receiver<bool>) -> Leaving {
+    async fn live<S: Future>(&mut self, mut stopped: Pin<&mut S>) -> Leaving {
         // What came with the handshake, and what came while it was answered.
         let mut readable = true;
         loop {
@@ -91,7 +99,7 @@ impl Session {
             if self.is_behind() {
                 self.pulse.excuse();
             }
-            let woken = self.wake(stopping, filled).await;
+            let woken = self.wake(stopped.as_mut(), filled).await;
             readable =
                 matches!(&woken, Woken::Socket(Ok(ready)) if ready.is_readable() || ready.is_read_closed());
             match woken {
@@ -114,14 +122,14 @@ impl Session {
     }
 
     /// Waits for what comes next.
-    async fn wake(&mut self, stopping: &mut watch::Receiver<bool>, filled: Filled) -> Woken {
+    async fn wake<S: Future>(&mut self, stopped: Pin<&mut S>, filled: Filled) -> Woken {
         let interest = self.interest();
         let (socket, outbox) = (&self.socket, &mut self.outbox);
         let (all_sent, more) = (outbox.is_empty(), filled == Filled::More);
         let mut done = Vec::new();
         let woken = tokio::select! {
             biased;
-            _ = stopping.wait_for(|stopping| *stopping) => Woken::Stopping,
+            _ = stopped => Woken::Stopping,
             ready = ready(socket, interest) => Woken::Socket(ready),
             () = self.replies.next(|reply| done.push(reply)) => Woken::Replies,
             () = self.watches.changed(outbox), if all_sent => Woken::Watches,
@@ -220,6 +228,9 @@ impl Session {
                 return Err(Leaving::Close(CloseCode::TOO_SLOW, Cow::Borrowed("the subscriber is too slow")));
             }
             self.outbox.flush(&self.socket)?;
+        }
+        if !self.outbox.is_empty() {
+            self.watches.release();
         }
         Ok(filled)
     }

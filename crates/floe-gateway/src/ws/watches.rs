@@ -36,10 +36,13 @@ struct Watch {
     subscription: Option<Box<Subscription>>,
 }
 
+/// A subscription that is back from the log, and how reading went.
+type Read = (Box<Subscription>, Result<(), EngineError>);
+
 /// A subscription that reads its next page from the log; it takes itself along, so that the socket goes on meanwhile.
 struct Reading {
     id: u64,
-    page: Pin<Box<dyn Future<Output = (Box<Subscription>, Result<(), EngineError>)> + Send>>,
+    page: Pin<Box<dyn Future<Output = Read> + Send>>,
 }
 
 /// A socket's subscriptions. At most one of them reads the log at a time, so that the pages held are bounded by the
@@ -94,6 +97,11 @@ impl Watches {
     fn remove_at(&mut self, at: usize) {
         let watch = self.list.swap_remove(at);
         self.reading.take_if(|reading| reading.id == watch.id);
+    }
+
+    /// Says that the socket is full: no topic waits for it.
+    pub(crate) fn release(&self) {
+        self.list.iter().filter_map(|watch| watch.subscription.as_ref()).for_each(|held| held.release());
     }
 
     /// Waits until a subscription may have something. Cancel-safe.

@@ -73,3 +73,23 @@ async fn slow_heads_are_closed_and_slow_bodies_answered() {
     let idle = floe.raw(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(idle.starts_with("HTTP/1.1 200 "), "{idle}");
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_wait_along() {
+    let floe = Floe::start().await;
+    floe.topic("t", 1).await;
+    let open = async |wanted: &str| {
+        while !floe.get("/metrics").await.text().contains(&format!("floe_http_connections {wanted}\n")) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut waiting = Vec::new();
+    for path in ["/topics/t/records?wait_ms=60000", "/topics/t/stream"] {
+        let mut client = TcpStream::connect(floe.address).await.unwrap();
+        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+        waiting.push(client);
+    }
+    open("3").await;
+    drop(waiting);
+    open("1").await;
+}

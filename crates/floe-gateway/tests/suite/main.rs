@@ -19,6 +19,7 @@ mod operations;
 mod produce;
 mod pubsub;
 mod read;
+mod sse_stream;
 mod topics;
 mod ws_bad;
 mod ws_end;

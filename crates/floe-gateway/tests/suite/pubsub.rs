@@ -159,4 +159,8 @@ async fn a_page_elsewhere_may_not_move_a_users_position() {
     floe.call("POST", "/subscribe/john@example.com/news").send().await.ok(200);
     let call = floe.call("GET", "/read/john@example.com/news/k").header("sec-fetch-site", "cross-site");
     call.send().await.problem(403, "FORBIDDEN");
+    write(&floe, "k", json!(1)).await;
+    assert_eq!(floe.call("HEAD", "/read/john@example.com/news/k").send().await.status, 400);
+    let read = floe.get("/read/john@example.com/news/k").await.ok(200);
+    assert_eq!(read["messages"].as_array().unwrap().len(), 1);
 }

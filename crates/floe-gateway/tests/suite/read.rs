@@ -181,3 +181,31 @@ async fn hostile_text_stays_data() {
     assert_eq!(found["value"], hostile);
     assert_eq!(found["headers"][hostile], hostile);
 }
+
+#[tokio::test]
+async fn a_stream_of_many_pages_is_whole_compressed_or_not() {
+    let floe = filled(2, 0).await;
+    for n in 0..40 {
+        let value = json!({ "n": n, "pad": "x".repeat(100_000) });
+        floe.post("/topics/t/records", json!({ "value": value, "partition": n % 2 })).await.ok(201);
+    }
+    let call = |path: &str| floe.call("GET", path).header("accept", "application/x-ndjson");
+    let numbers = |lines: &[Value]| -> Vec<i64> {
+        lines.iter().map(|line| line["value"]["n"].as_i64().unwrap()).collect()
+    };
+    let whole = call("/topics/t/records").send().await.lines();
+    assert_eq!(numbers(&whole), (0..40).collect::<Vec<_>>());
+    let some = call("/topics/t/records?limit=25").send().await.lines();
+    assert_eq!(numbers(&some), (0..25).collect::<Vec<_>>());
+    let even = call("/topics/t/records?partition=0&offset=5").send().await.lines();
+    assert_eq!(numbers(&even), (10..40).step_by(2).collect::<Vec<_>>());
+    let coded = call("/topics/t/records").header("accept-encoding", "gzip").send().await;
+    assert_eq!(coded.header("content-encoding"), Some("gzip"));
+    let mut plain = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&coded.body[..]), &mut plain).unwrap();
+    assert_eq!(plain.lines().count(), 40);
+    let few = call("/topics/t/records?max_bytes=250000").send().await.lines();
+    assert!((1..10).contains(&few.len()), "{} lines for 250,000 bytes of 100,000 each", few.len());
+    let least = call("/topics/t/records?max_bytes=10").send().await.lines();
+    assert_eq!(numbers(&least), [0], "the first record comes whatever its size");
+}

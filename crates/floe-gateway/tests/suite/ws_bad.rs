@@ -156,7 +156,10 @@ async fn bad_messages_are_told_apart_and_the_socket_stays() {
         (r#"{"type":"subscribe","topic":"t"}"#, "client_id"),
         (r#"{"type":"publish","topic":"t"}"#, "message"),
         (r#"{"type":"publish","topic":"t","message":{"id":"1","payload":1}}"#, "message.id"),
-        (r#"{"type":"publish","topic":"t","message":{"id":"550e8400-e29b-41d4-a716-446655440000"}}"#, "message.payload"),
+        (
+            r#"{"type":"publish","topic":"t","message":{"id":"550e8400-e29b-41d4-a716-446655440000"}}"#,
+            "message.payload",
+        ),
         (deep.as_str(), "nests deeper"),
     ] {
         client.send_text(text).await;
@@ -198,7 +201,7 @@ async fn requests_that_cannot_be_met_are_errors_with_their_request_id() {
     for (message, code) in [
         (json!({ "type": "subscribe", "topic": "nowhere", "client_id": "c" }), "TOPIC_NOT_FOUND"),
         (json!({ "type": "publish", "topic": "nowhere", "message": content }), "TOPIC_NOT_FOUND"),
-        (json!({ "type": "publish", "topic": "__internal", "message": content }), "TOPIC_NOT_FOUND"),
+        (json!({ "type": "publish", "topic": "__internal", "message": content }), "FORBIDDEN"),
         (json!({ "type": "publish", "topic": "t", "partition": 7, "message": content }), "BAD_REQUEST"),
         (json!({ "type": "subscribe", "topic": "../etc", "client_id": "c" }), "BAD_REQUEST"),
     ] {

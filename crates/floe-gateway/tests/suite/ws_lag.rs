@@ -19,8 +19,10 @@ async fn topic(floe: &Floe, policy: &str) {
 async fn burst(floe: &Floe, first: u32, count: u32) {
     let pad = "x".repeat(16 << 10);
     for chunk in (first..first + count).collect::<Vec<_>>().chunks(200) {
-        let records: Vec<Value> =
-            chunk.iter().map(|n| json!({ "value": { "n": n, "pad": pad }, "headers": { "id": id(*n) } })).collect();
+        let records: Vec<Value> = chunk
+            .iter()
+            .map(|n| json!({ "value": { "n": n, "pad": pad }, "headers": { "id": id(*n) } }))
+            .collect();
         floe.post("/topics/t/records", json!({ "records": records })).await.ok(201);
     }
 }
@@ -49,7 +51,10 @@ async fn a_client_that_stops_reading_is_told_what_it_missed_and_others_miss_noth
     while next < u64::from(total) {
         let message = slow.next().await;
         if message["type"] == "event" {
-            assert_eq!(message["message"]["payload"]["n"], next, "in order, and nothing missing but what was told");
+            assert_eq!(
+                message["message"]["payload"]["n"], next,
+                "in order, and nothing missing but what was told"
+            );
             next += 1;
             continue;
         }

@@ -13,7 +13,10 @@ async fn publish_and_subscribe_over_one_socket() {
     floe.topic("orders", 1).await;
     let mut client = Client::connect(&floe).await;
     let ack = client.subscribe("orders", "s1", json!({ "request_id": "r1" })).await;
-    assert_eq!((&ack["request_id"], &ack["topic"], &ack["status"]), (&json!("r1"), &json!("orders"), &json!("ok")));
+    assert_eq!(
+        (&ack["request_id"], &ack["topic"], &ack["status"]),
+        (&json!("r1"), &json!("orders"), &json!("ok"))
+    );
     let payload = json!({ "order_id": "ORD-123", "amount": 99.5 });
     client
         .send(json!({ "type": "publish", "topic": "orders", "request_id": "r2",
@@ -89,7 +92,9 @@ async fn what_was_published_before_on_the_same_socket_is_history_to_a_subscribe(
     for n in 0..10 {
         client.send(publish("t", n)).await;
     }
-    client.send(json!({ "type": "subscribe", "topic": "t", "client_id": "c", "last_n": 3, "request_id": "s" })).await;
+    client
+        .send(json!({ "type": "subscribe", "topic": "t", "client_id": "c", "last_n": 3, "request_id": "s" }))
+        .await;
     client.send(publish("t", 10)).await;
     for _ in 0..10 {
         assert_eq!(client.expect("ack").await["request_id"], Value::Null);
@@ -211,7 +216,9 @@ async fn a_cursor_of_a_topic_that_was_made_again_is_refused() {
     let info = client.expect("info").await;
     assert_eq!((&info["msg"], &info["topic"]), (&json!("topic_deleted"), &json!("t")));
     floe.topic("t", 1).await;
-    client.send(json!({ "type": "subscribe", "topic": "t", "client_id": "c", "from": { "cursor": cursor } })).await;
+    client
+        .send(json!({ "type": "subscribe", "topic": "t", "client_id": "c", "from": { "cursor": cursor } }))
+        .await;
     let error = client.expect("error").await;
     assert_eq!(error["error"]["code"], "BAD_REQUEST");
     assert!(error["error"]["message"].as_str().unwrap().contains("made again"), "{error}");

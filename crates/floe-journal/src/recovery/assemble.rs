@@ -22,7 +22,7 @@ use crate::{
     frame::EntryKind,
     index::{Index, IndexEntry, Run},
     journal::{Journal, Shared, Unsynced},
-    keeper::{Inbox, Keeper, SealJob},
+    keeper::{Inbox, Keeper, SealJob, is_full},
     lists::Lists,
     meta::Meta,
     segment::Segment,
@@ -137,7 +137,17 @@ impl Layout {
         let holds_end =
             (base..base + segment_bytes).contains(&verdict.end) && (written || verdict.end > base);
         if surveyed.file_bytes < segment_bytes {
-            segment.file.allocate(segment_bytes).map_err(io_error("allocating", segment.name()))?;
+            match segment.file.allocate(segment_bytes) {
+                Ok(()) => {}
+                // a full disk must not keep a node from starting: what is missing is zeros nobody needs yet
+                Err(error) if is_full(&error) => {
+                    tracing::warn!(file = segment.name(), "no room to give a segment its full length");
+                    if !written && !holds_end {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(io_error("allocating", segment.name())(error)),
+            }
         }
         if !written && !holds_end {
             // prepared and never written, or cut away whole; the nearest one behind the end comes next

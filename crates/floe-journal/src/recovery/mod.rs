@@ -20,10 +20,11 @@ use std::{
 use assemble::{Found, assemble};
 pub(crate) use scan::{Item, Scanner};
 use survey::Surveyed;
+pub(crate) use survey::{missing, read_footer};
 use verdict::{KeptSegment, Verdict};
 
 use crate::{
-    JournalConfig, OpenError, Opened, Position, Storage,
+    JournalConfig, OpenError, Opened, PartitionId, Position, Storage,
     crc::{crc, repair_one_bit},
     damage::{Damage, DamageKind, DamageLog},
     footer::StateEntry,
@@ -82,11 +83,14 @@ pub fn open(
     if !asked.is_power_of_two() || !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&asked) {
         return Err(OpenError::SegmentSize { asked });
     }
-    let files = storage.list().map_err(io_error("listing", "."))?;
+    // names that a killed process left must be durable before anything is promised that stands under them
+    storage.sync_directory().map_err(io_error("syncing", "."))?;
+    let mut files = storage.list().map_err(io_error("listing", "."))?;
     let damage = DamageLog::default();
     let shift = u8::try_from(asked.trailing_zeros()).expect("a power of two below 2^31");
     let fresh = Meta { journal_id: new_id, segment_shift: shift };
     let meta = identify(storage.as_ref(), &files, fresh, &damage)?;
+    survey::set_foreign_aside(storage.as_ref(), &mut files, meta, &damage)?;
     clear_leftovers(storage.as_ref(), &files)?;
     let snapshot = Snapshot::newest(storage.as_ref(), &files, meta.journal_id, &damage)?;
     let (snapshot_position, known) =
@@ -102,39 +106,49 @@ pub fn open(
         replay(Replay::Snapshot(&snapshot.state));
     }
     let retired = replay_states(&found, &verdict, snapshot_position, &damage, replay)?;
-    if let Some(behind) = survey::missing(&found, known, &retired, meta, snapshot_position, &damage) {
+    let reached = (snapshot_position, verdict.durable_through);
+    let here = found.iter().map(|surveyed| surveyed.segment.base).collect();
+    if let Some(behind) = missing(&here, known, &retired, meta, reached, &damage) {
         verdict.end = verdict.end.max(behind);
     }
     let by_base: BTreeMap<Position, Arc<Segment>> =
         found.iter().map(|surveyed| (surveyed.segment.base, surveyed.segment.clone())).collect();
-    let (cut_bytes, cut_frames, cut_file) = cut::apply(storage.as_ref(), &verdict, &by_base)?;
+    let cut = cut::settle(storage.as_ref(), meta, &mut verdict, &by_base)?;
     let report = RecoveryReport {
         end: verdict.end,
         durable_through: verdict.durable_through,
-        cut_bytes,
-        cut_frames,
-        cut_file,
+        cut_bytes: cut.bytes,
+        cut_frames: cut.frames,
+        cut_file: cut.file,
         sealed_segments: found.iter().filter(|surveyed| surveyed.footer.is_some()).count(),
         scanned,
     };
     let spares = files.iter().map(|(name, _)| name.clone()).filter(|name| is_spare(name)).collect();
+    let snapshot_position = Snapshot::second_newest(&files, snapshot_position);
     let found = Found { storage, meta, damage, found, verdict, retired, spares, snapshot_position };
     assemble(found, config, report)
 }
 
-/// All segments with the number of batches that their footer lists, if they have one.
+/// A segment with the number of batches of each partition that its footer lists, if it has one.
+pub(crate) type Listed = (Arc<Segment>, Option<BTreeMap<PartitionId, u64>>);
+
+/// All segments.
 pub(crate) fn surveyed_segments(
     storage: &dyn Storage,
     files: &[(String, u64)],
     meta: Meta,
     damage: &DamageLog,
-) -> Result<Vec<(Arc<Segment>, Option<u64>)>, OpenError> {
+) -> Result<Vec<Listed>, OpenError> {
     let found = survey::segments(storage, files, meta, damage)?;
     let listed = |surveyed: &Surveyed| {
         let footer = surveyed.footer.as_ref()?;
-        Some(footer.directory.iter().map(|run| u64::from(run.entries)).sum())
+        let mut batches = BTreeMap::new();
+        for run in &footer.directory {
+            *batches.entry(run.partition).or_default() += u64::from(run.entries);
+        }
+        Some(batches)
     };
-    Ok(found.into_iter().map(|surveyed| (surveyed.segment.clone(), listed(&surveyed))).collect())
+    Ok(found.iter().map(|surveyed| (surveyed.segment.clone(), listed(surveyed))).collect())
 }
 
 /// Reads who this journal is, or makes it.

@@ -23,6 +23,24 @@ pub(crate) enum Item {
     Hole { from: Position },
 }
 
+impl Item {
+    /// The frame's entries; none for a hole.
+    pub(crate) fn entries(&self) -> &[ScannedEntry] {
+        match self {
+            Self::Frame(frame) => &frame.entries,
+            Self::Hole { .. } => &[],
+        }
+    }
+
+    /// The frame's sequence; 0 for a hole.
+    pub(crate) fn sequence(&self) -> u64 {
+        match self {
+            Self::Frame(frame) => frame.header.sequence,
+            Self::Hole { .. } => 0,
+        }
+    }
+}
+
 /// A frame that was read.
 #[derive(Debug)]
 pub(crate) struct ScannedFrame {
@@ -98,13 +116,12 @@ impl<'a> Scanner<'a> {
     fn bytes(&mut self, at: Position, length: usize) -> Result<&mut [u8], OpenError> {
         let within = at >= self.window_at && at + length as u64 <= self.window_at + self.window.len() as u64;
         if !within {
-            self.window.clear();
-            self.window.resize(length.max(WINDOW_BYTES), 0);
-            self.window_at = at;
             let file_at = at - self.segment.base;
             let region = usize::try_from(self.meta.segment_bytes() - file_at).unwrap_or(usize::MAX);
-            let wanted = self.window.len().min(region);
-            let read: io::Result<usize> = self.segment.file.read_at(&mut self.window[..wanted], file_at);
+            self.window.clear();
+            self.window.resize(length.max(WINDOW_BYTES.min(region)), 0);
+            self.window_at = at;
+            let read: io::Result<usize> = self.segment.file.read_at(&mut self.window, file_at);
             read.map_err(|source| OpenError::Io { doing: "reading", file: self.segment.name(), source })?;
         }
         let from = usize::try_from(at - self.window_at).expect("within the window");

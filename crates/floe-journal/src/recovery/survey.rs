@@ -7,6 +7,7 @@ use crate::{
     OpenError, Position, Storage,
     damage::{Damage, DamageKind, DamageLog},
     footer::{Footer, TRAILER_BYTES},
+    frame::{FrameHeader, HEADER_BYTES},
     meta::Meta,
     segment::{self, Segment},
 };
@@ -29,7 +30,8 @@ pub(super) fn segments(
     let mut bases: Vec<(Position, u64)> =
         files.iter().filter_map(|(name, length)| Some((segment::base_of(name)?, *length))).collect();
     bases.sort_unstable();
-    let mut found = Vec::with_capacity(bases.len());
+    let mut found: Vec<Surveyed> = Vec::with_capacity(bases.len());
+    let mut unreadable = Vec::new();
     for (base, file_bytes) in bases {
         let name = segment::file_name(base);
         if !base.is_multiple_of(meta.segment_bytes()) {
@@ -46,12 +48,7 @@ pub(super) fn segments(
         let footer = if file_bytes > meta.segment_bytes() {
             let footer = read_footer(&segment, meta, file_bytes).map_err(io_error("reading", &name))?;
             if footer.is_none() {
-                damage.report(Damage {
-                    file: name,
-                    position: base + meta.segment_bytes(),
-                    bytes: file_bytes - meta.segment_bytes(),
-                    kind: DamageKind::Footer,
-                });
+                unreadable.push((base, file_bytes - meta.segment_bytes()));
             }
             footer
         } else {
@@ -59,10 +56,54 @@ pub(super) fn segments(
         };
         found.push(Surveyed { segment, footer, file_bytes });
     }
+    report_footers(&found, &unreadable, meta, damage);
     Ok(found)
 }
 
-fn read_footer(segment: &Segment, meta: Meta, file_bytes: u64) -> std::io::Result<Option<Footer>> {
+/// Renames segments that begin with a frame of another journal, so that no segment of this one ever takes their name.
+pub(super) fn set_foreign_aside(
+    storage: &dyn Storage,
+    files: &mut Vec<(String, u64)>,
+    meta: Meta,
+    damage: &DamageLog,
+) -> Result<(), OpenError> {
+    let mut foreign = Vec::new();
+    for (name, bytes) in files.iter() {
+        let Some(position) = segment::base_of(name) else { continue };
+        let mut header = [0; HEADER_BYTES];
+        let file = storage.open(name).map_err(io_error("opening", name))?;
+        let read = file.read_at(&mut header, 0).map_err(io_error("reading", name))?;
+        let frame = FrameHeader::decode(&header).ok().filter(|_| read == HEADER_BYTES);
+        if frame.is_some_and(|frame| frame.position == position && frame.journal_id != meta.journal_id) {
+            let aside = format!("{name}.foreign");
+            storage.rename(name, &aside).map_err(io_error("renaming", name))?;
+            damage.report(Damage { file: aside, position, bytes: *bytes, kind: DamageKind::ForeignFile });
+            foreign.push(name.clone());
+        }
+    }
+    if !foreign.is_empty() {
+        storage.sync_directory().map_err(io_error("syncing", "."))?;
+        files.retain(|(name, _)| !foreign.contains(name));
+    }
+    Ok(())
+}
+
+/// Segments are sealed in their order: behind the newest good footer, one may have been cut short by a crash. One
+/// before it is damaged.
+fn report_footers(found: &[Surveyed], unreadable: &[(Position, u64)], meta: Meta, damage: &DamageLog) {
+    let newest_sealed = found.iter().rev().find(|surveyed| surveyed.footer.is_some());
+    for (base, bytes) in unreadable {
+        let file = segment::file_name(*base);
+        if newest_sealed.is_none_or(|sealed| sealed.segment.base < *base) {
+            tracing::info!(file, "an unfinished footer is written anew");
+            continue;
+        }
+        let position = base + meta.segment_bytes();
+        damage.report(Damage { file, position, bytes: *bytes, kind: DamageKind::Footer });
+    }
+}
+
+pub(crate) fn read_footer(segment: &Segment, meta: Meta, file_bytes: u64) -> std::io::Result<Option<Footer>> {
     let region = meta.segment_bytes();
     let room = usize::try_from(file_bytes - region).unwrap_or(usize::MAX);
     let mut trailer = [0; TRAILER_BYTES];
@@ -111,23 +152,26 @@ pub(super) fn pieces(
 
 /// Reports segments that should be there: between those that are, those that the snapshot knew, and neither given up
 /// nor ahead of the journal. Answers the position behind the last missing one.
-pub(super) fn missing(
-    found: &[Surveyed],
+pub(crate) fn missing(
+    here: &BTreeSet<Position>,
     known: &[Position],
     retired: &BTreeSet<Position>,
     meta: Meta,
-    snapshot: Position,
+    (snapshot, durable_through): (Position, Position),
     damage: &DamageLog,
 ) -> Option<Position> {
-    let here: BTreeSet<Position> = found.iter().map(|surveyed| surveyed.segment.base).collect();
-    let newest = here.last().copied()?;
     let size = meta.segment_bytes();
+    let newest = here.last().copied().unwrap_or(0).max(durable_through / size * size);
     let mut expected: BTreeSet<Position> = known.iter().copied().collect();
-    // without a snapshot the oldest file is where the journal starts
-    let from = if known.is_empty() { here.first().copied()? } else { snapshot / size * size };
+    // no segment is given up before there is a snapshot
+    let from = if known.is_empty() { 0 } else { snapshot / size * size };
+    // a position at a segment's very start says nothing about that segment
+    if durable_through > newest {
+        expected.insert(newest);
+    }
     expected.extend((from..newest).step_by(usize::try_from(size).expect("a segment fits into memory")));
     let mut behind = None;
-    for base in expected.difference(&here).filter(|base| !retired.contains(base)) {
+    for base in expected.difference(here).filter(|base| !retired.contains(base)) {
         damage.report(Damage {
             file: segment::file_name(*base),
             position: *base,

@@ -1,12 +1,15 @@
 //! The decision: where the journal ends, what is corrupt, what is cut.
 
 use super::scan::{Item, ScannedFrame};
-use crate::{Position, frame::HEADER_BYTES};
+use crate::{
+    Position,
+    frame::{HEADER_BYTES, sequence_ahead, sequence_behind, sequence_fits, sequence_of_next_start},
+};
 
 /// One segment as it was found, in the order of positions.
 #[derive(Debug)]
 pub(super) enum Piece {
-    /// With its footer: all of it is durable.
+    /// With its footer: all of it is durable, and so is the next one's first frame.
     Sealed { base: Position, end: Position, sequences: (u64, u64) },
     /// Read frame by frame.
     Scanned { base: Position, items: Vec<Item> },
@@ -40,6 +43,10 @@ pub(super) struct Verdict {
     pub(super) next_sequence: u64,
     /// D: everything before was known to be on disk.
     pub(super) durable_through: Position,
+    /// What the frames kept, footers and the snapshot vouch for: at most D.
+    pub(super) vouched: Position,
+    /// When the last frame kept was written.
+    pub(super) written_at_ms: i64,
     /// Scanned segments with the frames that count.
     pub(super) kept: Vec<KeptSegment>,
     /// Stretches below D in which no frame is readable.
@@ -50,11 +57,16 @@ pub(super) struct Verdict {
     pub(super) is_cut: bool,
 }
 
+/// A segment is sealed when the first frame of the next one is durable.
+fn vouched_by_footer(base: Position, segment_bytes: u64) -> Position {
+    base + segment_bytes + HEADER_BYTES as u64
+}
+
 /// The position known durable: the largest that any valid frame, footer or snapshot vouches for.
-fn durable_through(pieces: &[Piece], snapshot: Position) -> Position {
+fn durable_through(pieces: &[Piece], segment_bytes: u64, snapshot: Position) -> Position {
     let vouched = pieces.iter().flat_map(|piece| -> Box<dyn Iterator<Item = Position> + '_> {
         match piece {
-            Piece::Sealed { end, .. } => Box::new(std::iter::once(*end)),
+            Piece::Sealed { base, .. } => Box::new(std::iter::once(vouched_by_footer(*base, segment_bytes))),
             Piece::Scanned { items, .. } => Box::new(items.iter().filter_map(|item| match item {
                 Item::Frame(frame) => Some(frame.header.durable_through),
                 Item::Hole { .. } => None,
@@ -69,22 +81,29 @@ pub(super) fn decide(pieces: Vec<Piece>, segment_bytes: u64, snapshot: Position,
     let mut verdict = Verdict {
         end: start,
         next_sequence: 1,
-        durable_through: durable_through(&pieces, snapshot),
+        vouched: snapshot,
+        durable_through: durable_through(&pieces, segment_bytes, snapshot),
         ..Verdict::default()
     };
     let mut previous_base = None;
+    let mut newest = 0;
     for piece in pieces {
         // behind a segment that was given up (or is missing) the count goes on somewhere else
         let contiguous = previous_base.is_some_and(|previous| previous + segment_bytes == piece.base());
         previous_base = Some(piece.base());
         match piece {
             Piece::Sealed { base, end, sequences } => {
-                if contiguous && sequences.0 != verdict.next_sequence {
+                if contiguous && !sequence_fits(verdict.next_sequence, sequences.0) {
                     verdict.corrupt.push((verdict.end, base));
                 }
                 (verdict.end, verdict.next_sequence) = (end, sequences.1);
+                verdict.vouched = verdict.vouched.max(vouched_by_footer(base, segment_bytes));
+                newest = newest.max(sequences.1);
             }
-            Piece::Scanned { base, items } => verdict.walk(base, items, contiguous),
+            Piece::Scanned { base, items } => {
+                newest = items.iter().map(Item::sequence).fold(newest, u64::max);
+                verdict.walk(base, items, contiguous);
+            }
         }
     }
     if verdict.end < verdict.durable_through {
@@ -92,12 +111,21 @@ pub(super) fn decide(pieces: Vec<Piece>, segment_bytes: u64, snapshot: Position,
         let (from, to) = (verdict.end, verdict.durable_through);
         verdict.corrupt.push((from, to));
         verdict.end = to;
-        verdict.next_sequence = far_ahead(verdict.next_sequence, to);
+        verdict.next_sequence = sequence_ahead(verdict.next_sequence, to);
     }
+    // frames of this start can't be mixed up with those of an earlier one that stood in the same place
+    verdict.next_sequence = sequence_of_next_start(verdict.next_sequence, newest);
     verdict
 }
 
 impl Verdict {
+    /// Where the last frame starts that nothing kept has to vouch for; the end, when no frame stands right before it.
+    pub(super) fn last_start(&self) -> Position {
+        let frames = self.kept.iter().flat_map(|kept| kept.frames.last());
+        let last = frames.filter(|frame| frame.header.end() == self.end).next_back();
+        last.map_or(self.end, |frame| frame.header.position)
+    }
+
     fn walk(&mut self, base: Position, items: Vec<Item>, contiguous: bool) {
         let mut kept = KeptSegment { base, frames: Vec::new(), end: base, next_sequence: self.next_sequence };
         let mut gap = None;
@@ -114,13 +142,15 @@ impl Verdict {
                 self.discarded.push((frame.header.position, frame.header.end()));
                 continue;
             }
-            if counted && gap.is_none() && frame.header.sequence != self.next_sequence {
+            if counted && gap.is_none() && !sequence_fits(self.next_sequence, frame.header.sequence) {
                 gap = Some(self.end);
             }
             counted = true;
             if let Some(from) = gap.take() {
                 if frame.header.position <= self.durable_through {
-                    self.corrupt.push((from, frame.header.position));
+                    if from < frame.header.position {
+                        self.corrupt.push((from, frame.header.position));
+                    }
                 } else {
                     self.cut(&frame);
                     continue;
@@ -131,7 +161,9 @@ impl Verdict {
                 continue;
             }
             self.end = frame.header.end();
-            self.next_sequence = frame.header.sequence + 1;
+            self.next_sequence = sequence_behind(frame.header.sequence);
+            self.vouched = self.vouched.max(frame.header.durable_through);
+            self.written_at_ms = frame.header.written_at_ms;
             kept.end = self.end;
             kept.next_sequence = self.next_sequence;
             kept.frames.push(frame);
@@ -144,15 +176,9 @@ impl Verdict {
         if self.durable_through > self.end {
             self.corrupt.push((self.end, self.durable_through));
             self.end = self.durable_through;
-            self.next_sequence = far_ahead(self.next_sequence, self.end);
+            self.next_sequence = sequence_ahead(self.next_sequence, self.end);
         }
         self.is_cut = true;
         self.discarded.push((frame.header.position, frame.header.end()));
     }
-}
-
-/// Sequences that were lost with the bytes before `end` are unknown: this one is in front of all that follow, and
-/// behind all that can have been.
-fn far_ahead(sequence: u64, end: Position) -> u64 {
-    sequence.max(end / HEADER_BYTES as u64) + 1
 }

@@ -33,7 +33,7 @@ fn survives(rig: &Rig, crashed: &FaultyStorage) {
 
 #[test]
 fn every_power_cut_leaves_what_was_acknowledged() {
-    for_seeds(0..gate(150), |seed| {
+    for_seeds(0..gate(400), |seed| {
         let mut random = StdRng::seed_from_u64(seed);
         let mut rig = Rig::new(seed);
         let mut states = 0;
@@ -64,7 +64,7 @@ fn every_power_cut_leaves_what_was_acknowledged() {
 
 #[test]
 fn corner_choices_of_every_step() {
-    for_seeds(1_000..1_000 + gate(12), |seed| {
+    for_seeds(1_000..1_000 + gate(20), |seed| {
         let mut random = StdRng::seed_from_u64(seed);
         let mut rig = Rig::new(seed);
         let mut states = 0;
@@ -87,7 +87,7 @@ fn corner_choices_of_every_step() {
 
 #[test]
 fn a_crash_in_the_middle_of_recovery_changes_nothing() {
-    for_seeds(2_000..2_000 + gate(60), |seed| {
+    for_seeds(2_000..2_000 + gate(100), |seed| {
         let mut random = StdRng::seed_from_u64(seed);
         let mut rig = Rig::new(seed);
         let mut states = 0;
@@ -112,7 +112,7 @@ fn a_crash_in_the_middle_of_recovery_changes_nothing() {
 
 #[test]
 fn opening_twice_gives_the_same_bytes() {
-    for_seeds(3_000..3_000 + gate(60), |seed| {
+    for_seeds(6_000..6_000 + gate(60), |seed| {
         let mut random = StdRng::seed_from_u64(seed);
         let mut rig = Rig::new(seed);
         for _ in 0..random.random_range(5..120) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use floe_journal::{
-    AppendError, BatchRef, FrameBuilder, Journal, JournalConfig, OpenError, Opened, PartitionId, Position,
-    Replay,
+    AppendError, BatchRef, DamageKind, FrameBuilder, Journal, JournalConfig, OpenError, Opened, PartitionId,
+    Position, Replay,
 };
 use floe_testkit::faulty::FaultyStorage;
 use rand::{RngExt, rngs::StdRng};
@@ -223,11 +223,21 @@ impl Rig {
             left.frames.len(),
             opened.report
         );
-        assert_eq!(opened.journal.damage(), [], "a crash is no damage");
+        // a write torn within one byte looks like a flipped bit, and is put right like one
+        let mut damage = opened.journal.damage();
+        damage.retain(|damage| damage.kind != DamageKind::Repaired);
+        assert_eq!(damage, [], "a crash is no damage");
         assert_eq!(opened.journal.durable(), opened.appender.position(), "what recovery keeps is on disk");
         let states = left.states();
         assert!(replayed.in_snapshot <= states.len(), "the snapshot is ahead of the journal");
-        assert_eq!(states[replayed.in_snapshot..], replayed.behind, "state entries");
+        let number = |state: &[u8]| u64::from_le_bytes(state[..8].try_into().unwrap());
+        assert!(
+            states[replayed.in_snapshot..] == replayed.behind,
+            "state entries {:?}, replayed {:?}; {:?}",
+            states[replayed.in_snapshot..].iter().map(|state| number(state)).collect::<Vec<_>>(),
+            replayed.behind.iter().map(|state| number(state)).collect::<Vec<_>>(),
+            opened.report
+        );
         for partition in self.model.partitions() {
             verify_partition(&opened.journal, &left, partition);
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use floe_engine::{Cursor, StoredRecord, TopicStart};
-use floe_live::{Room, Taken};
+use floe_live::{Blocked, Room, Signal, Taken};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::stage::{Stage, WIDE, collect, next, offsets, record};
@@ -236,4 +236,44 @@ async fn what_a_ring_holds_is_bounded_in_bytes() {
     drop(subscription);
     let mut other = stage.subscribe("t", TopicStart::Earliest);
     assert_eq!(next(&mut other, WIDE, &mut Vec::new()).await, Taken::Records);
+}
+
+/// Takes `count` records from the ring alone; being sent to the log is a failure.
+async fn take_live(stage: Arc<Stage>, ready: Arc<AtomicUsize>, count: usize) {
+    let signal = Signal::new();
+    let mut subscription = stage.live.subscribe("t", TopicStart::Latest, &signal).unwrap();
+    let (mut taken, mut total) = (Vec::new(), 0);
+    let room = Room { records: 64, bytes: 64 << 10 };
+    assert_eq!(subscription.take(Blocked::default(), room, &mut taken), Taken::Nothing);
+    ready.fetch_add(1, Ordering::SeqCst);
+    while total < count {
+        match subscription.take(Blocked::default(), room, &mut taken) {
+            Taken::Records => {
+                total += taken.drain(..).len();
+                tokio::task::yield_now().await;
+            }
+            Taken::Nothing => signal.raised().await,
+            told => panic!("{told:?} after {total} records"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_waits_for_subscribers_that_can_take_it() {
+    let stage = Arc::new(Stage::new());
+    stage.topic("t", 1, &[]).await;
+    let stalled = stage.subscribe("t", TopicStart::Latest);
+    stalled.release();
+    let ready = Arc::new(AtomicUsize::new(0));
+    let follower = || tokio::spawn(take_live(Arc::clone(&stage), Arc::clone(&ready), 40_000));
+    let followers: Vec<_> = (0..500).map(|_| follower()).collect();
+    while ready.load(Ordering::SeqCst) < 500 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..4 {
+        stage.publish_many("t", 10_000).await;
+    }
+    for follower in followers {
+        follower.await.unwrap();
+    }
 }

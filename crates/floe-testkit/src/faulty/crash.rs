@@ -108,7 +108,8 @@ fn chosen_rest(disk: &Disk, choice: Choice) -> Rest {
 
 fn random_rest(disk: &Disk, random: &mut StdRng) -> Rest {
     let keep = [0.0, 0.1, 0.5, 0.9, 1.0][random.random_range(0..5)];
-    let contents = disk.inodes.iter().map(|(inode, file)| (*inode, random_content(file, keep, random))).collect();
+    let contents =
+        disk.inodes.iter().map(|(inode, file)| (*inode, random_content(file, keep, random))).collect();
     let keep_name = [0.0, 0.5, 1.0][random.random_range(0..3)];
     let mut names = disk.durable_names.clone();
     for change in &disk.unsynced_names {

@@ -100,7 +100,11 @@ impl FaultyStorage {
 impl Storage for FaultyStorage {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let disk = self.disk.lock();
-        Ok(disk.names.iter().map(|(name, inode)| (name.clone(), disk.inodes[inode].seen.len() as u64)).collect())
+        Ok(disk
+            .names
+            .iter()
+            .map(|(name, inode)| (name.clone(), disk.inodes[inode].seen.len() as u64))
+            .collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {

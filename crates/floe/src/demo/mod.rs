@@ -111,16 +111,21 @@ impl DemoArgs {
         for stream in &streams {
             runs.push(floe_load::start(stream.options(&target)).await?);
         }
-        let (server, outage) = self.kill_and_restart(server, &data_dir, &runs[0]).await?;
-        let mut reports = Vec::new();
-        for run in runs {
-            reports.push(run.report().await?);
-        }
-        say("everything is sent and read back; waiting for the subscribers");
-        let stored = stored(&target, &streams, &tell_ends).await?;
-        let seen = timeout(CATCH_UP, collect(&mut watching))
-            .await
-            .context("the subscribers did not see everything in time")??;
+        let (mut server, outage) = self.kill_and_restart(server, &data_dir, &runs[0]).await?;
+        let finished = async {
+            let mut reports = Vec::new();
+            for run in runs {
+                reports.push(run.report().await?);
+            }
+            say("everything is sent and read back; waiting for the subscribers");
+            let stored = stored(&target, &streams, &tell_ends).await?;
+            let seen = timeout(CATCH_UP, collect(&mut watching)).await;
+            anyhow::Ok((reports, stored, seen.context("the subscribers did not see everything in time")??))
+        };
+        let (reports, stored, seen) = tokio::select! {
+            finished = finished => finished?,
+            error = server.ended() => return Err(error),
+        };
         let exit_code = server.stop().await?;
         let verdict = Verdict {
             streams: &streams,
@@ -158,13 +163,16 @@ impl DemoArgs {
     /// Kills the server when enough is acknowledged, and starts it again at the same address.
     async fn kill_and_restart(
         &self,
-        server: ServerProcess,
+        mut server: ServerProcess,
         data_dir: &Path,
         run: &LoadRun,
     ) -> anyhow::Result<(ServerProcess, Outage)> {
         let mut progress = run.progress();
         let total = progress.borrow().total.context("the length of the input is known")?;
-        let look = progress.wait_for(|look| look.acknowledged * 100 >= total * self.kill_at).await;
+        let look = tokio::select! {
+            look = progress.wait_for(|look| look.acknowledged * 100 >= total * self.kill_at) => look,
+            error = server.ended() => return Err(error),
+        };
         let acknowledged_before = look.context("the load ended before the server was killed")?.acknowledged;
         if acknowledged_before == total {
             bail!(

@@ -56,6 +56,14 @@ impl ServerProcess {
         Ok(Self { child, target, ready_after })
     }
 
+    /// Resolves when it ends by itself, which it is never meant to; says with which status.
+    pub(super) async fn ended(&mut self) -> anyhow::Error {
+        match self.child.wait().await {
+            Ok(status) => anyhow::anyhow!("the server ended by itself: {status}"),
+            Err(error) => anyhow::Error::new(error).context("cannot wait for the server"),
+        }
+    }
+
     /// Ends it as a power cut would: SIGKILL, no goodbye.
     pub(super) async fn kill(mut self) -> anyhow::Result<()> {
         self.child.start_kill().context("cannot kill the server")?;

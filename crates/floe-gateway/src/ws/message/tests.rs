@@ -158,7 +158,7 @@ fn starts_are_words_cursors_or_times() {
         subscribe(&format!(r#"{{"type":"subscribe","topic":"t","client_id":"a","from":{from}}}"#)).start
     };
     let cursor = Cursor { topic_id: 1, position: 2, records: 3 };
-    let token = crate::cursor::token(cursor);
+    let token = cursor::token(cursor);
     assert_eq!(start("\"earliest\""), TopicStart::Earliest);
     assert_eq!(start("\"latest\""), TopicStart::Latest);
     assert_eq!(start("null"), TopicStart::Latest);
