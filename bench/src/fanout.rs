@@ -175,6 +175,18 @@ impl Counters {
     }
 }
 
+/// Reads what a subscriber gets until the connection ends.
+async fn count(mut stream: TcpStream, counters: Rc<Counters>) {
+    let mut buffer = Vec::with_capacity(64 << 10);
+    loop {
+        buffer.clear();
+        match stream.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => counters.see(&buffer),
+        }
+    }
+}
+
 /// Publishes to `subscribers` for this long: at a rate, or (without one) as fast as all of them keep up.
 pub(crate) async fn run(
     address: SocketAddr,
@@ -193,18 +205,8 @@ pub(crate) async fn run(
         timed: rate.is_some(),
     });
     let local = LocalSet::new();
-    for mut stream in streams {
-        let counters = counters.clone();
-        local.spawn_local(async move {
-            let mut buffer = Vec::with_capacity(64 << 10);
-            loop {
-                buffer.clear();
-                match stream.read_buf(&mut buffer).await {
-                    Ok(0) | Err(_) => return,
-                    Ok(_) => counters.see(&buffer),
-                }
-            }
-        });
+    for stream in streams {
+        local.spawn_local(count(stream, counters.clone()));
     }
     let publisher = connect(address, peer).await?;
     let (mut answers, mut publisher) = publisher.into_split();

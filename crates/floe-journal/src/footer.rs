@@ -1,6 +1,11 @@
 //! Footers: a sealed segment's own index, behind its frame region. Byte tables are in `docs/journal-format.md`.
 
-use crate::{PartitionId, Position, crc::crc, frame::EntryKind, index::IndexEntry};
+use crate::{
+    PartitionId, Position,
+    crc::crc,
+    frame::{EntryHead, EntryKind},
+    index::IndexEntry,
+};
 
 const MAGIC: [u8; 8] = *b"FLOEFOOT";
 /// Length of the trailer, the last bytes of the file.
@@ -32,6 +37,19 @@ pub(crate) struct StateEntry {
     pub(crate) body_crc: u32,
     /// For a retirement: the base of the segment given up.
     pub(crate) retired: Position,
+}
+
+impl StateEntry {
+    /// The entry of a frame, as a footer lists it.
+    pub(crate) fn new(head: &EntryHead, position: Position) -> Self {
+        Self {
+            kind: head.kind,
+            position,
+            length: head.length,
+            body_crc: head.body_crc,
+            retired: if head.kind == EntryKind::Retired { head.base_offset.cast_unsigned() } else { 0 },
+        }
+    }
 }
 
 /// What a footer says.

@@ -217,17 +217,7 @@ impl Appender {
                 {
                     given_up.given_up.store(true, Ordering::Release);
                 }
-                self.states.push(StateEntry {
-                    kind: head.kind,
-                    position: body,
-                    length: head.length,
-                    body_crc: head.body_crc,
-                    retired: if head.kind == EntryKind::Retired {
-                        head.base_offset.cast_unsigned()
-                    } else {
-                        0
-                    },
-                });
+                self.states.push(StateEntry::new(head, body));
             }
             body += u64::from(head.length);
         }

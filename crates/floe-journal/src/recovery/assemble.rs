@@ -19,7 +19,6 @@ use crate::{
     JournalConfig, OpenError, Opened, Position, Storage,
     damage::DamageLog,
     footer::StateEntry,
-    frame::EntryKind,
     index::{Index, IndexEntry, Run},
     journal::{Journal, Shared, Unsynced},
     keeper::{Inbox, Keeper, SealJob, is_full},
@@ -165,16 +164,7 @@ impl Layout {
             if entry.head.kind.is_records() {
                 index.push(entry.head.partition, &segment, IndexEntry::new(&entry.head, entry.position));
             } else {
-                states.push(StateEntry {
-                    kind: entry.head.kind,
-                    position: entry.position,
-                    length: entry.head.length,
-                    body_crc: entry.head.body_crc,
-                    retired: match entry.head.kind {
-                        EntryKind::Retired => entry.head.base_offset.cast_unsigned(),
-                        _ => 0,
-                    },
-                });
+                states.push(StateEntry::new(&entry.head, entry.position));
             }
         }
         let sequences = kept.map(|kept| {
@@ -190,6 +180,11 @@ impl Layout {
             self.first_sequence = sequences.map_or(verdict.next_sequence, |sequences| sequences.0);
             self.states = states;
         } else {
+            let hit = |(from, to): &(Position, Position)| *from < base + segment_bytes && *to > base;
+            if verdict.corrupt.iter().any(hit) {
+                // a footer would hide what is missing: without one, every start tells it
+                return Ok(());
+            }
             let end = kept.map_or(base, |kept| kept.end);
             self.seals.push_back(SealJob { segment, end, sequences: sequences.unwrap_or((0, 0)), states });
         }

@@ -254,7 +254,7 @@ fn a_segment_of_another_journal_is_set_aside() {
     let mut opened = floe_journal::open(Arc::new(other.clone()), &config(), 77, &mut |_| {}).unwrap();
     let mut random = StdRng::seed_from_u64(12);
     let name = "00000000000000196608.segment";
-    while other.content(name).is_none() {
+    while !other.content(name).is_some_and(|content| content.starts_with(b"FLOE")) {
         let mut draft = Draft::default();
         draft.batch(1, 0, 1, random_body(&mut random, 9_000));
         opened.appender.append(draft.builder, 0, false).unwrap();

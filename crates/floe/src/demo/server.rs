@@ -37,7 +37,7 @@ impl ServerProcess {
         // Another directory, so that no floe.toml lying around has a say in it.
         let directory = data_dir.parent().context("the data directory has no parent")?;
         let mut child = command
-            .args(["serve", "--http", address, "--log-level", "warn", "--data-dir"])
+            .args(["serve", "--http", address, "--log-level", "warn,floe::serve=info", "--data-dir"])
             .arg(data_dir)
             .current_dir(directory)
             .stdin(Stdio::null())
