@@ -32,17 +32,25 @@ impl GatedStorage {
         Self { inner: FaultyStorage::new(3), gate: Arc::default() }
     }
 
-    pub(crate) fn shut(&self) {
+    /// Holds all syncs back until the answer is dropped.
+    pub(crate) fn shut(&self) -> Held {
         *self.gate.shut.lock().unwrap() = true;
-    }
-
-    pub(crate) fn open_up(&self) {
-        *self.gate.shut.lock().unwrap() = false;
-        self.gate.moved.notify_all();
+        Held(self.gate.clone())
     }
 
     fn file(&self, inner: Box<dyn StorageFile>) -> Box<dyn StorageFile> {
         Box::new(GatedFile { inner, gate: self.gate.clone() })
+    }
+}
+
+/// A gate that is shut.
+#[must_use = "the gate opens when this is dropped"]
+pub(crate) struct Held(Arc<Gate>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        *self.0.shut.lock().unwrap() = false;
+        self.0.moved.notify_all();
     }
 }
 

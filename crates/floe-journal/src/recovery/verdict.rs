@@ -121,8 +121,8 @@ pub(super) fn decide(pieces: Vec<Piece>, segment_bytes: u64, snapshot: Position,
 impl Verdict {
     /// Where the last frame starts that nothing kept has to vouch for; the end, when no frame stands right before it.
     pub(super) fn last_start(&self) -> Position {
-        let frames = self.kept.iter().flat_map(|kept| kept.frames.last());
-        let last = frames.filter(|frame| frame.header.end() == self.end).next_back();
+        let mut frames = self.kept.iter().flat_map(|kept| kept.frames.last());
+        let last = frames.rfind(|frame| frame.header.end() == self.end);
         last.map_or(self.end, |frame| frame.header.position)
     }
 

@@ -58,6 +58,38 @@ async fn a_kill_in_the_middle_neither_loses_nor_repeats() {
     server.stop();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_kills_under_load_neither_lose_nor_repeat() {
+    const KILLS: u64 = 50;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut server = Server::start(&data);
+    let address = server.address().to_owned();
+    let options = LoadOptions {
+        create_partitions: Some(12),
+        connections: 16,
+        extent: Extent { count: Some(15_000), duration: None },
+        source: Source::Generated { bytes: 200, keys: Some(100) },
+        rate: "3000/s".parse().unwrap(),
+        retry: Retry::For(Duration::from_secs(60)),
+        verify: Verify::ReadBack,
+        ..LoadOptions::new(Target::parse(&server.url).unwrap(), "t")
+    };
+    let run = floe_load::start(options).await.unwrap();
+    let mut progress = run.progress();
+    for kill in 1..=KILLS {
+        // each life takes some records, a few more than the one before
+        let enough = kill * 150 + kill * kill;
+        progress.wait_for(|look| look.acknowledged > enough).await.unwrap();
+        server.kill();
+        server = Server::start_with(&data, &["--http", &address]);
+    }
+    let report = run.report().await.unwrap();
+    assert!(report.is_flawless(), "{}", report.to_table());
+    assert_eq!(report.acknowledged, 15_000);
+    server.stop();
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
