@@ -38,7 +38,15 @@ impl AppendPlan {
         }
         let content = match records.len() {
             0 => Content::Batches(Vec::new()),
-            1 => Content::Record { partition: order[0].0, record: records.swap_remove(0) },
+            1 => {
+                let record = records.swap_remove(0);
+                let limit = topic.config().max_message_bytes();
+                let size = BatchBuilder::new().size_with_record(&record, now_ms);
+                if size > limit {
+                    return Err(BrokerError::RecordTooLarge { topic: topic.name.to_string(), size, limit });
+                }
+                Content::Record { partition: order[0].0, record }
+            }
             _ => Content::Batches(build(topic, &records, &order, now_ms)?),
         };
         Ok(Self { content, built_ms: now_ms, order })

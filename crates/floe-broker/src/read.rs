@@ -434,12 +434,7 @@ impl<'a> Merge<'a> {
                 found = located(broker.shared.journal.locate(id, start, lookup))?;
             }
             let passed = found.last().map(BatchRef::last_offset);
-            let through = found.last().map(BatchRef::last_offset);
             found.retain(|batch| batch.origin() != after.position || has_more(batch, after));
-            if let Some(through) = through.filter(|through| found.is_empty() && through + 1 < end) {
-                // the look-up gave no more than the batch that the cursor is behind
-                found = located(broker.shared.journal.locate(id, through + 1, lookup))?;
-            }
             if found.is_empty()
                 && let Some(passed) = passed.filter(|passed| passed + 1 < end)
             {

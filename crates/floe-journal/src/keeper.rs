@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -45,8 +45,8 @@ pub(crate) struct Inbox {
     ring: Condvar,
     /// Set while something waits for durability, so that each sync needn't take the lock.
     awaits_durable: AtomicBool,
-    /// The segment behind the one being written is wholly prepared.
-    next_ready: AtomicBool,
+    /// The base of the newest segment that is wholly prepared.
+    next_ready: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ struct Waiting {
     snapshot: Option<(Position, Vec<u8>)>,
     recycle: VecDeque<Position>,
     /// The segment being written, and how far it is used.
-    writing: Option<(Arc<Segment>, Position)>,
+    writing: Option<(Arc<Segment>, Position, bool)>,
     rung: bool,
     stop: bool,
 }
@@ -64,7 +64,7 @@ impl Inbox {
     pub(crate) fn new(space: Space, seals: VecDeque<SealJob>) -> Self {
         let awaits_durable = AtomicBool::new(!seals.is_empty());
         let waiting = Mutex::new(Waiting { seals, rung: true, ..Waiting::default() });
-        Self { space, waiting, ring: Condvar::new(), awaits_durable, next_ready: AtomicBool::new(false) }
+        Self { space, waiting, ring: Condvar::new(), awaits_durable, next_ready: AtomicU64::new(0) }
     }
 
     fn put(&self, put: impl FnOnce(&mut Waiting)) {
@@ -96,20 +96,17 @@ impl Inbox {
         self.put(|waiting| waiting.stop = true);
     }
 
-    /// The writer is at `end` of `segment`: see to it that there is always something prepared ahead.
-    pub(crate) fn note_position(&self, segment: &Arc<Segment>, end: Position, region: u64) {
+    /// The writer is at `end` of `segment`: see to it that there is always something prepared ahead. While it writes in
+    /// `bulk` only the next segment's file is made ready, without zeros.
+    pub(crate) fn note_position(&self, segment: &Arc<Segment>, end: Position, region: u64, bulk: bool) {
         let used = end - segment.base;
         let prepared = segment.prepared();
-        let short = prepared < region && prepared.saturating_sub(used) < PREPARE_LOW_WATER_BYTES;
-        let wants_next = used > region / PREPARE_NEXT_SHARE && !self.next_ready.load(Ordering::Acquire);
+        let short = !bulk && prepared < region && prepared.saturating_sub(used) < PREPARE_LOW_WATER_BYTES;
+        let wants_next = used > region / PREPARE_NEXT_SHARE
+            && self.next_ready.load(Ordering::Acquire) != segment.base + region;
         if short || wants_next {
-            self.put(|waiting| waiting.writing = Some((segment.clone(), end)));
+            self.put(|waiting| waiting.writing = Some((segment.clone(), end, bulk)));
         }
-    }
-
-    /// The next segment is in use now: another one will be needed.
-    pub(crate) fn note_roll(&self) {
-        self.next_ready.store(false, Ordering::Release);
     }
 
     pub(crate) fn note_durable(&self) {
@@ -158,11 +155,13 @@ impl Keeper {
     }
 
     fn prepare(&self) -> io::Result<()> {
-        let Some((segment, end)) = self.shared.inbox.waiting.lock().writing.take() else { return Ok(()) };
-        let prepared = self.prepare_ahead(&segment, end);
+        let Some((segment, end, bulk)) = self.shared.inbox.waiting.lock().writing.take() else {
+            return Ok(());
+        };
+        let prepared = self.prepare_ahead(&segment, end, bulk);
         if let Err(error) = &prepared {
             self.fail_unless_full(error);
-            self.shared.inbox.waiting.lock().writing.get_or_insert((segment, end));
+            self.shared.inbox.waiting.lock().writing.get_or_insert((segment, end, bulk));
         }
         prepared
     }
@@ -176,18 +175,22 @@ impl Keeper {
         }
     }
 
-    fn prepare_ahead(&self, segment: &Segment, end: Position) -> io::Result<()> {
+    fn prepare_ahead(&self, segment: &Segment, end: Position, bulk: bool) -> io::Result<()> {
         let region = self.shared.segment_bytes();
-        prepare_whole(segment, region)?;
+        if !bulk {
+            prepare_whole(segment, region)?;
+        }
         // all zeros go into a file that nobody syncs for a commit: the next segment is ready long before it is needed
         if end - segment.base > region / PREPARE_NEXT_SHARE {
-            let next = self.shared.inbox.space.prepare(
-                self.shared.storage.as_ref(),
-                segment.base + region,
-                region,
-            )?;
-            prepare_whole(&next, region)?;
-            self.shared.inbox.next_ready.store(true, Ordering::Release);
+            let base = segment.base + region;
+            let Some(next) = self.shared.inbox.space.prepare(self.shared.storage.as_ref(), base, region)?
+            else {
+                return Ok(());
+            };
+            if !bulk {
+                prepare_whole(&next, region)?;
+            }
+            self.shared.inbox.next_ready.store(base, Ordering::Release);
             self.shared.full.store(false, Ordering::Release);
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::{
     Damage, DamageKind, Journal, OpenError, Position, ReadError,
-    recovery::{Item, Scanner},
+    recovery::{Item, ScannedFrame, Scanner},
 };
 
 impl Journal {
@@ -54,15 +54,21 @@ impl Journal {
 impl Item {
     /// What of a frame, or between two, is not what was written: where, how many bytes, what.
     pub(crate) fn damage(&self) -> Vec<(Position, u64, DamageKind)> {
-        let frame = match self {
-            Self::Frame(frame) => frame,
-            Self::Hole { from } => return vec![(*from, 0, DamageKind::Frames)],
-        };
-        let mut found = Vec::new();
-        if frame.repaired {
-            found.push((frame.header.position, u64::from(frame.header.length), DamageKind::Repaired));
+        match self {
+            Self::Frame(frame) => frame.damage(),
+            Self::Hole { from } => vec![(*from, 0, DamageKind::Frames)],
         }
-        for entry in frame.entries.iter().filter(|entry| !entry.intact) {
+    }
+}
+
+impl ScannedFrame {
+    /// What of it is not what was written.
+    pub(crate) fn damage(&self) -> Vec<(Position, u64, DamageKind)> {
+        let mut found = Vec::new();
+        if self.repaired {
+            found.push((self.header.position, u64::from(self.header.length), DamageKind::Repaired));
+        }
+        for entry in self.entries.iter().filter(|entry| !entry.intact) {
             let head = &entry.head;
             let kind = if head.kind.is_records() {
                 let (partition, from, to) = (head.partition, head.base_offset, head.last_offset());

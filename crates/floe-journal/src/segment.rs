@@ -73,6 +73,12 @@ impl Segment {
         Ok(())
     }
 
+    /// Takes everything below `through` into use as it is, prepared or not: no zeros are written there any more.
+    pub(crate) fn claim(&self, through: u64) {
+        let _preparing = self.preparing.lock();
+        self.prepared_bytes.fetch_max(through, Ordering::AcqRel);
+    }
+
     /// Whether the mark of a wholly prepared segment stands at the end of its `region`.
     pub(crate) fn has_prepared_mark(&self, region: u64) -> io::Result<bool> {
         let mut mark = [0; PREPARED_MARK.len()];

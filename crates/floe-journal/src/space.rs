@@ -21,49 +21,42 @@ pub(crate) struct Space {
 #[derive(Debug, Default)]
 struct State {
     next: Option<Arc<Segment>>,
+    /// The newest segment that the writer took: it and those before are in use and are never made anew.
+    taken: Option<Position>,
     spares: Vec<String>,
 }
 
 impl Space {
     pub(crate) fn new(spares: Vec<String>) -> Self {
-        Self { state: Mutex::new(State { next: None, spares }) }
+        Self { state: Mutex::new(State { spares, ..State::default() }) }
     }
 
-    /// A segment that was prepared before the last stop.
-    pub(crate) fn set_next(&self, next: Option<Arc<Segment>>) {
-        self.state.lock().next = next;
+    /// What was found at the start: the segment being written, and one that was prepared before the last stop.
+    pub(crate) fn set_found(&self, taken: Option<Position>, next: Option<Arc<Segment>>) {
+        let mut state = self.state.lock();
+        (state.taken, state.next) = (taken, next);
     }
 
-    /// The segment at `base`: taken from what is prepared, or prepared now. Its name is durable when this returns.
+    /// The segment at `base`, for writing: from what is prepared, or prepared now.
+    pub(crate) fn take(&self, storage: &dyn Storage, base: Position, bytes: u64) -> io::Result<Arc<Segment>> {
+        let mut state = self.state.lock();
+        let segment = state.prepare(storage, base, bytes)?;
+        state.taken = Some(base);
+        Ok(segment)
+    }
+
+    /// Gets the segment at `base` ready; `None` when the writer took it (and perhaps finished it) meanwhile.
     pub(crate) fn prepare(
         &self,
         storage: &dyn Storage,
         base: Position,
         bytes: u64,
-    ) -> io::Result<Arc<Segment>> {
+    ) -> io::Result<Option<Arc<Segment>>> {
         let mut state = self.state.lock();
-        if let Some(next) = state.next.as_ref().filter(|next| next.base == base) {
-            return Ok(next.clone());
+        if state.taken.is_some_and(|taken| base <= taken) {
+            return Ok(None);
         }
-        let name = segment::file_name(base);
-        let next = if let Some(spare) = state.spares.last() {
-            storage.rename(spare, &name)?;
-            state.spares.pop();
-            reused(base, storage.open(&name)?, bytes)?
-        } else {
-            let file = storage.create(&name)?;
-            if let Err(error) = file.allocate(bytes) {
-                // a half-allocated file would only hold space that others wait for
-                drop(file);
-                storage.remove(&name)?;
-                return Err(error);
-            }
-            Segment::new(base, file, 0)
-        };
-        next.prepare(PREPARE_CHUNK_BYTES.min(bytes), bytes)?;
-        storage.sync_directory()?;
-        state.next = Some(next.clone());
-        Ok(next)
+        state.prepare(storage, base, bytes).map(Some)
     }
 
     /// Whether the segment at `base` is ready.
@@ -85,6 +78,34 @@ impl Space {
             state.spares.push(spare);
         }
         storage.sync_directory()
+    }
+}
+
+impl State {
+    /// Its name is durable when this returns.
+    fn prepare(&mut self, storage: &dyn Storage, base: Position, bytes: u64) -> io::Result<Arc<Segment>> {
+        if let Some(next) = self.next.as_ref().filter(|next| next.base == base) {
+            return Ok(next.clone());
+        }
+        let name = segment::file_name(base);
+        let next = if let Some(spare) = self.spares.last() {
+            storage.rename(spare, &name)?;
+            self.spares.pop();
+            reused(base, storage.open(&name)?, bytes)?
+        } else {
+            let file = storage.create(&name)?;
+            if let Err(error) = file.allocate(bytes) {
+                // a half-allocated file would only hold space that others wait for
+                drop(file);
+                storage.remove(&name)?;
+                return Err(error);
+            }
+            Segment::new(base, file, 0)
+        };
+        next.prepare(PREPARE_CHUNK_BYTES.min(bytes), bytes)?;
+        storage.sync_directory()?;
+        self.next = Some(next.clone());
+        Ok(next)
     }
 }
 

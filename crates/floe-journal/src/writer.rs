@@ -16,7 +16,7 @@ use crate::{
     keeper::{SealJob, is_full},
     limits::{
         MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_FRAME_SEGMENT_SHARE, MAX_UNSYNCED_BYTES, PREPARE_CHUNK_BYTES,
-        RESERVE_BYTES,
+        RESERVE_BYTES, UNPREPARED_FRAME_BYTES,
     },
     segment::Segment,
 };
@@ -171,28 +171,32 @@ impl Appender {
             }
             current => {
                 let base = current.as_ref().map_or(next_base, |segment| segment.base + segment_bytes);
-                let next = space.prepare(storage, base, segment_bytes)?;
+                let next = space.take(storage, base, segment_bytes)?;
                 if let Some(finished) = current {
                     self.seal(finished);
                     rolled = true;
                 }
                 self.shared.segments.write().insert(base, next.clone());
                 self.at = base;
-                self.shared.inbox.note_roll();
                 self.segment = Some(next.clone());
                 self.first_sequence = self.sequence;
                 next
             }
         };
         let through = self.at - segment.base + length;
+        let bulk = length >= UNPREPARED_FRAME_BYTES;
         if segment.prepared() < through {
-            segment
-                .prepare(through.next_multiple_of(PREPARE_CHUNK_BYTES).min(segment_bytes), segment_bytes)?;
+            if bulk {
+                segment.claim(through);
+            } else {
+                let chunk = through.next_multiple_of(PREPARE_CHUNK_BYTES).min(segment_bytes);
+                segment.prepare(chunk, segment_bytes)?;
+            }
         }
         if !essential {
             self.shared.full.store(false, Ordering::Release);
         }
-        self.shared.inbox.note_position(&segment, self.at + length, segment_bytes);
+        self.shared.inbox.note_position(&segment, self.at + length, segment_bytes, bulk);
         Ok((segment, rolled))
     }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Acks, BrokerError, Topic, TopicConfig, TopicName,
     append_plan::in_request_order,
-    batch::{BatchBuilder, TimestampType, set_base_offset, set_log_append_time},
+    batch::{TimestampType, set_base_offset, set_log_append_time},
     command::{Answer, AppendCommand, AppendOutcome, Command, Content, MovedBatch, PositionsMode, Runs},
     group::PartitionKey,
     idempotency::{IdempotencyEntry, IdempotencyLookup, PlacedRun},
@@ -137,10 +137,6 @@ impl Applied {
         match content {
             Content::Record { partition, record } => {
                 topic.partition(partition)?;
-                let size = BatchBuilder::new().size_with_record(&record, now_ms);
-                if size > limit {
-                    return Err(too_large(size));
-                }
                 let base_offset = merge.push(topic, partition, &record, now_ms, &mut target);
                 Ok(Runs::One(PlacedRun { partition, base_offset, count: 1 }))
             }

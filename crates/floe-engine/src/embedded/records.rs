@@ -19,15 +19,26 @@ impl Embedded {
 
     pub(crate) async fn read(&self, read: PartitionRead) -> Result<Page, BrokerError> {
         let topic = self.broker.catalog().get(&read.topic)?;
-        let offset = self.offset(&topic, read.partition, read.from).await?;
+        let mut offset = self.offset(&topic, read.partition, read.from).await?;
         let limits = ReadLimits { records: read.max_records, bytes: read.max_bytes, disk: false };
         let deadline = Instant::now() + read.wait;
         loop {
             let mut changed = pin!(topic.changed().notified());
             changed.as_mut().enable();
-            let page = match self.broker.read_partition(&topic, read.partition, offset, limits)? {
-                Some(page) => page,
-                None => self.read_disk(&topic, read.partition, offset, limits).await?,
+            let page = match self.broker.read_partition(&topic, read.partition, offset, limits) {
+                Ok(Some(page)) => Ok(page),
+                Ok(None) => self.read_disk(&topic, read.partition, offset, limits).await,
+                Err(error) => Err(error),
+            };
+            let page = match page {
+                // retention went past the place between finding it and reading there
+                Err(BrokerError::OffsetOutOfRange { start, .. })
+                    if offset < start && !matches!(read.from, OffsetSpec::Offset(_)) =>
+                {
+                    offset = start;
+                    continue;
+                }
+                page => page?,
             };
             let bounds = topic.partition(read.partition)?;
             if !page.records.is_empty() || !page.gaps.is_empty() || Instant::now() >= deadline {

@@ -78,7 +78,7 @@ pub(super) fn assemble(
             layout.take_scanned(&index, surveyed, kept, &verdict, meta.segment_bytes())?;
         }
     }
-    space.set_next(layout.next);
+    space.set_found(layout.writing.as_ref().map(|segment| segment.base), layout.next);
     let shared = Arc::new(Shared {
         storage,
         meta,

@@ -18,7 +18,7 @@ use std::{
 };
 
 use assemble::{Found, assemble};
-pub(crate) use scan::{Item, Scanner};
+pub(crate) use scan::{Item, ScannedFrame, Scanner};
 use survey::Surveyed;
 pub(crate) use survey::{missing, read_footer};
 use verdict::{KeptSegment, Verdict};
@@ -200,31 +200,9 @@ fn report_damage(verdict: &Verdict, damage: &DamageLog, found: &[Surveyed], meta
         let file = segment::file_name(from / size * size);
         damage.report(Damage { file, position: *from, bytes: to - from, kind: DamageKind::Frames });
     }
-    for (kept, frame) in
-        verdict.kept.iter().flat_map(|kept| kept.frames.iter().map(move |frame| (kept, frame)))
-    {
-        let file = || segment::file_name(kept.base);
-        if frame.repaired {
-            let (position, bytes) = (frame.header.position, u64::from(frame.header.length));
-            damage.report(Damage { file: file(), position, bytes, kind: DamageKind::Repaired });
-        }
-        for entry in frame.entries.iter().filter(|entry| !entry.intact) {
-            let head = &entry.head;
-            let kind = if head.kind.is_records() {
-                DamageKind::Records {
-                    partition: head.partition,
-                    from: head.base_offset,
-                    to: head.last_offset(),
-                }
-            } else {
-                DamageKind::State
-            };
-            damage.report(Damage {
-                file: file(),
-                position: entry.position,
-                bytes: u64::from(head.length),
-                kind,
-            });
+    for kept in &verdict.kept {
+        for (position, bytes, kind) in kept.frames.iter().flat_map(ScannedFrame::damage) {
+            damage.report(Damage { file: segment::file_name(kept.base), position, bytes, kind });
         }
     }
     report_short_files(verdict, damage, found, size);

@@ -18,3 +18,4 @@ mod reading;
 mod recycling;
 mod rig;
 mod scrubbing;
+mod storage_contract;

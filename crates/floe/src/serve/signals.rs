@@ -28,8 +28,10 @@ impl Shutdown {
     pub(super) fn requested(&self) -> impl Future<Output = ()> + use<> {
         let mut asked = self.asked.clone();
         async move {
-            // The sender lives as long as the process.
-            let _ = asked.wait_for(|asked| *asked).await;
+            // Only a signal stops the server, never the loss of the task that listens for one.
+            if asked.wait_for(|asked| *asked).await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
