@@ -1,6 +1,8 @@
 //! What every engine promises, tried through its public methods; and what the embedded one promises when power,
 //! disk or memory give out.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod contract;
 mod crash;
 mod gate;

@@ -64,6 +64,7 @@ async fn run(seed: u64) -> (Log, usize) {
         engine = open(&storage);
         assert_eq!(engine.health().storage, StorageState::Writable);
         assert!(engine.health().damage.is_empty(), "seed {seed}: {:?}", engine.health().damage);
+        log.check_topics(&engine);
         keys += log.repeat_keys(&engine, 10).await;
         let report = log.judge(&engine).await;
         assert!(report.is_clean(), "seed {seed}, crash {crash} ({choice:?}):\n{report}");

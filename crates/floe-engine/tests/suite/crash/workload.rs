@@ -10,7 +10,8 @@ use std::{
 };
 
 use floe_engine::{
-    Append, DeliveryMode, Engine, EngineError, OffsetSpec, PartitionRead, Poll, StoredRecord, TopicStart,
+    Append, DeliveryMode, Engine, EngineError, OffsetSpec, PartitionRead, Poll, StoredRecord, TopicSpec,
+    TopicStart,
 };
 use floe_journal::Storage;
 use floe_testkit::{
@@ -19,9 +20,7 @@ use floe_testkit::{
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use crate::stage::{
-    Clocks, append_of, journal, keyed, make_with, partition_read, read_on, record_in,
-};
+use crate::stage::{Clocks, append_of, journal, keyed, make_with, partition_read, read_on, record_in};
 
 /// Topics of every run, with their partitions and settings: one that keeps all, one whose records go by size.
 const TOPICS: [(&str, u32, &[(&str, &str)]); 2] =
@@ -34,6 +33,8 @@ pub(crate) struct Log {
     history: Arc<Mutex<History>>,
     /// Keys of sends that may have to be repeated, with what was sent and answered.
     keys: Arc<Mutex<BTreeMap<String, Keyed>>>,
+    /// Topics that surely are there (or surely not).
+    topics: Arc<Mutex<BTreeMap<String, bool>>>,
     next_process: Arc<AtomicU32>,
     /// How many crashes there were.
     crashes: Arc<AtomicU32>,
@@ -128,7 +129,7 @@ impl Log {
             clients.push(tokio::spawn(log.clone().follow(engine.clone(), topic)));
         }
         clients.push(tokio::spawn(log.clone().consume(engine.clone())));
-        clients.push(tokio::spawn(churn(engine.clone(), seed)));
+        clients.push(tokio::spawn(log.clone().churn(engine.clone(), seed)));
         clients
     }
 
@@ -197,7 +198,8 @@ impl Log {
         loop {
             for partition in 0..partitions {
                 let Some(place) = place_of(&engine, topic, partition) else { return };
-                let from = next.get(&partition).map_or(OffsetSpec::Earliest, |next| OffsetSpec::Offset(*next));
+                let from =
+                    next.get(&partition).map_or(OffsetSpec::Earliest, |next| OffsetSpec::Offset(*next));
                 let wait = Duration::from_millis(1);
                 let read = PartitionRead { wait, max_records: 50, ..partition_read(topic, partition, from) };
                 match engine.read(read).await {
@@ -275,6 +277,41 @@ impl Log {
         }
     }
 
+    /// Topics that come and go, so that deletions, emptied segments and other state are under way when the crash comes.
+    async fn churn(self, engine: Engine, seed: u64) {
+        for turn in 0.. {
+            let topic = format!("churn-{}", (seed + turn) % 5);
+            let spec = TopicSpec { name: topic.clone(), partitions: 1, config: BTreeMap::new() };
+            self.note(|_| self.topics.lock().unwrap().remove(&topic));
+            match engine.create_topic(spec).await {
+                // one that a crash brought back is used on
+                Ok(_) | Err(EngineError::TopicExists { .. }) => {}
+                Err(_) => return,
+            }
+            self.note(|_| self.topics.lock().unwrap().insert(topic.clone(), true));
+            for _ in 0..5 {
+                if engine.append(append_of(&topic, vec![record_in(0, vec![0; 500])])).await.is_err() {
+                    return;
+                }
+            }
+            if turn % 3 == 2 {
+                continue;
+            }
+            self.note(|_| self.topics.lock().unwrap().remove(&topic));
+            if engine.delete_topic(&topic).await.is_err() {
+                return;
+            }
+            self.note(|_| self.topics.lock().unwrap().insert(topic.clone(), false));
+        }
+    }
+
+    /// After a crash: topics whose making was answered are there, those whose deletion was answered are not.
+    pub(crate) fn check_topics(&self, engine: &Engine) {
+        for (topic, there) in self.topics.lock().unwrap().iter() {
+            assert_eq!(engine.describe_topic(topic).is_ok(), *there, "{topic}");
+        }
+    }
+
     /// After a crash: every key that was used gets the answer that it got, or that of its first success.
     pub(crate) async fn repeat_keys(&self, engine: &Engine, most: usize) -> usize {
         let keys: Vec<_> = self.keys.lock().unwrap().clone().into_iter().rev().take(most).collect();
@@ -341,26 +378,4 @@ async fn read_kept(engine: &Engine, topic: &str, partition: u32) -> Option<Vec<S
             Err(error) => panic!("{topic} {partition}: {error}"),
         }
     }
-}
-
-/// Topics that come and go, so that deletions, empty segments and other state are under way when the crash comes.
-async fn churn(engine: Engine, seed: u64) {
-    for turn in 0.. {
-        let topic = format!("churn-{seed}-{}", turn % 3);
-        make_or_leave(&engine, &topic).await;
-        for _ in 0..5 {
-            if engine.append(append_of(&topic, vec![record_in(0, vec![0; 500])])).await.is_err() {
-                return;
-            }
-        }
-        if engine.delete_topic(&topic).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn make_or_leave(engine: &Engine, topic: &str) {
-    let spec = floe_engine::TopicSpec { name: topic.into(), partitions: 1, config: BTreeMap::new() };
-    // one that a crash brought back is used on
-    let _ = engine.create_topic(spec).await;
 }
