@@ -63,17 +63,21 @@ fn build(
     let limit = topic.config().max_message_bytes();
     let mut open: BTreeMap<u32, BatchBuilder> = BTreeMap::new();
     let mut built = Vec::new();
-    for (record, (partition, _)) in records.iter().zip(order) {
+    // records of one partition often follow each other: its batch is looked up once for all of them
+    let mut rest = records.iter().zip(order).peekable();
+    while let Some((_, (partition, _))) = rest.peek().copied() {
         let builder = open.entry(*partition).or_default();
-        let mut size = builder.size_with_record(record, now_ms);
-        if size > limit && !builder.is_empty() {
-            built.push(finish(*partition, std::mem::take(builder)));
-            size = builder.size_with_record(record, now_ms);
+        while let Some((record, _)) = rest.next_if(|(_, (next, _))| next == partition) {
+            if builder.push_record_within(limit, record, now_ms).is_ok() {
+                continue;
+            }
+            if !builder.is_empty() {
+                built.push(finish(*partition, std::mem::take(builder)));
+            }
+            builder
+                .push_record_within(limit, record, now_ms)
+                .map_err(|size| BrokerError::RecordTooLarge { topic: topic.name.to_string(), size, limit })?;
         }
-        if size > limit {
-            return Err(BrokerError::RecordTooLarge { topic: topic.name.to_string(), size, limit });
-        }
-        builder.push_record(record, now_ms);
     }
     built.extend(
         open.into_iter().filter(|(_, builder)| !builder.is_empty()).map(|(p, builder)| finish(p, builder)),

@@ -1,12 +1,14 @@
 //! Records as callers give them and as readers get them.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 /// One header of a record. Names may repeat and their order is kept, as Kafka does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The name, UTF-8.
-    pub name: String,
+    /// The name, UTF-8. Names that the program gives itself cost no copy.
+    pub name: Cow<'static, str>,
     /// The value; Kafka allows null.
     pub value: Option<Bytes>,
 }

@@ -40,7 +40,7 @@ pub(crate) fn binary(headers: &HeaderMap, body: &Bytes) -> Result<NewRecord, Api
             record.key = Some(Bytes::copy_from_slice(text.as_bytes()));
         }
         let value = Some(Bytes::copy_from_slice(text.as_bytes()));
-        record.headers.push(Header { name: format!("ce_{attribute}"), value });
+        record.headers.push(Header { name: format!("ce_{attribute}").into(), value });
     }
     check_complete(|required| seen.contains(required), "the header ce-")?;
     if let Some(kind) = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes) {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn shown(record: &NewRecord) -> Vec<(&str, &[u8])> {
-        record.headers.iter().map(|h| (h.name.as_str(), h.value.as_deref().unwrap())).collect()
+        record.headers.iter().map(|h| (h.name.as_ref(), h.value.as_deref().unwrap())).collect()
     }
 
     #[test]

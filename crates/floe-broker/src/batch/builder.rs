@@ -93,6 +93,35 @@ impl BatchBuilder {
         headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
     ) {
         let shape = self.shape(timestamp, key, value, headers.clone());
+        self.put(shape, timestamp, key, value, headers);
+    }
+
+    /// Appends a record if the batch then has at most `limit` bytes; answers how many it would have, if not.
+    ///
+    /// # Panics
+    /// When a part has 2 GiB or more.
+    pub fn push_record_within(&mut self, limit: usize, record: &NewRecord, now_ms: i64) -> Result<(), usize> {
+        let headers = record.headers.iter().map(|h| (h.name.as_ref(), h.value.as_deref()));
+        let timestamp = record.timestamp.unwrap_or(now_ms);
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        let shape = self.shape(timestamp, key, value, headers.clone());
+        let size = self.size() + varint_len(length(shape.body)) + shape.body;
+        if size > limit {
+            return Err(size);
+        }
+        self.put(shape, timestamp, key, value, headers);
+        Ok(())
+    }
+
+    #[inline]
+    fn put<'h>(
+        &mut self,
+        shape: Shape,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
+    ) {
         if self.count == 0 {
             self.buffer.resize(self.start + BATCH_HEADER_BYTES, 0);
             self.base_timestamp = timestamp;
@@ -117,7 +146,7 @@ impl BatchBuilder {
 
     /// Appends a record; `now_ms` is its time unless it has one.
     pub fn push_record(&mut self, record: &NewRecord, now_ms: i64) {
-        let headers = record.headers.iter().map(|h| (h.name.as_str(), h.value.as_deref()));
+        let headers = record.headers.iter().map(|h| (h.name.as_ref(), h.value.as_deref()));
         self.push(
             record.timestamp.unwrap_or(now_ms),
             record.key.as_deref(),
@@ -129,7 +158,7 @@ impl BatchBuilder {
     /// [`size_with`](Self::size_with) for a record; `now_ms` is its time unless it has one.
     #[must_use]
     pub fn size_with_record(&self, record: &NewRecord, now_ms: i64) -> usize {
-        let headers = record.headers.iter().map(|h| (h.name.as_str(), h.value.as_deref()));
+        let headers = record.headers.iter().map(|h| (h.name.as_ref(), h.value.as_deref()));
         self.size_with(
             record.timestamp.unwrap_or(now_ms),
             record.key.as_deref(),
@@ -294,7 +323,7 @@ mod tests {
             _ => Some(1_700_000_000_000 + rng.random_range(-5000..5000)),
         };
         let headers = (0..rng.random_range(0..4))
-            .map(|i| Header { name: "ä".repeat(i), value: random_bytes(rng) })
+            .map(|i| Header { name: "ä".repeat(i).into(), value: random_bytes(rng) })
             .collect();
         NewRecord { key: random_bytes(rng), value: random_bytes(rng), headers, partition: None, timestamp }
     }

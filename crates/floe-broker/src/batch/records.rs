@@ -134,8 +134,10 @@ impl StoredRecords {
         for field in view.headers.clone() {
             let (name, value) = field?;
             // Kafka's clients may send names that aren't UTF-8; a record is not to be lost to readers for that.
-            headers
-                .push(Header { name: String::from_utf8_lossy(name).into_owned(), value: value.map(share) });
+            headers.push(Header {
+                name: String::from_utf8_lossy(name).into_owned().into(),
+                value: value.map(share),
+            });
         }
         // Counted by offset, so that a cursor means the same place when a record before it was compacted away.
         let records = view.offset_delta.cast_unsigned().wrapping_add(1);
@@ -269,7 +271,7 @@ mod tests {
         let timestamps: Vec<_> = records.iter().map(|r| r.timestamp - 1_700_000_000_000).collect();
         assert_eq!(timestamps, [0, 5, -1000, 5, 5]);
         let headers: Vec<_> =
-            records[3].headers.iter().map(|h| (h.name.as_str(), h.value.as_deref())).collect();
+            records[3].headers.iter().map(|h| (h.name.as_ref(), h.value.as_deref())).collect();
         let expected: [(&str, Option<&[u8]>); 5] = [
             ("content-type", Some(b"application/json")),
             ("h", Some(b"1")),

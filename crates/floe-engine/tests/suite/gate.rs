@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use floe_journal::{Storage, StorageFile};
@@ -12,6 +15,8 @@ use floe_testkit::faulty::FaultyStorage;
 struct Gate {
     shut: Mutex<bool>,
     moved: Condvar,
+    /// The next write panics: what a bug in the log's own threads would do.
+    panics: AtomicBool,
 }
 
 /// A disk whose syncs wait while the gate is shut.
@@ -36,6 +41,11 @@ impl GatedStorage {
     pub(crate) fn shut(&self) -> Held {
         *self.gate.shut.lock().unwrap() = true;
         Held(self.gate.clone())
+    }
+
+    /// Lets the next write panic.
+    pub(crate) fn panic_at_next_write(&self) {
+        self.gate.panics.store(true, Ordering::SeqCst);
     }
 
     fn file(&self, inner: Box<dyn StorageFile>) -> Box<dyn StorageFile> {
@@ -90,6 +100,7 @@ impl StorageFile for GatedFile {
     }
 
     fn write_at(&self, parts: &[&[u8]], at: u64) -> io::Result<()> {
+        assert!(!self.gate.panics.swap(false, Ordering::SeqCst), "as it was asked for");
         self.inner.write_at(parts, at)
     }
 

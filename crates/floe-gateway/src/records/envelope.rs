@@ -174,7 +174,8 @@ fn base64_object(raw: &str) -> Result<Option<Bytes>, ApiError> {
         #[serde(rename = "$base64", borrow)]
         text: Cow<'a, str>,
     }
-    if !raw.starts_with('{') || !raw.contains("\"$base64\"") {
+    let first_name = raw.strip_prefix('{').map(str::trim_ascii_start);
+    if !first_name.is_some_and(|rest| rest.starts_with("\"$base64\"")) {
         return Ok(None);
     }
     let Ok(encoded) = serde_json::from_str::<Encoded<'_>>(raw) else { return Ok(None) };
@@ -229,7 +230,7 @@ pub(crate) fn parse_headers(body: &Bytes, raw: &RawValue) -> Result<Vec<Header>,
         };
         for value in values {
             let value = header_value(body, value.get()).map_err(|error| error.at(&in_headers(&name)))?;
-            headers.push(Header { name: name.clone(), value });
+            headers.push(Header { name: name.clone().into(), value });
         }
     }
     if headers.len() > RECORD_HEADERS_MAX {

@@ -122,7 +122,7 @@ mod tests {
     fn printed(
         key: Option<&'static [u8]>,
         value: Option<&'static [u8]>,
-        headers: &[(&str, &'static [u8])],
+        headers: &[(&'static str, &'static [u8])],
         one_line: bool,
     ) -> String {
         let record = StoredRecord {

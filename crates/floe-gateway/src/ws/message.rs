@@ -312,7 +312,7 @@ fn filter(text: &Bytes, raw: &RawValue) -> Result<Filter, ApiError> {
 /// A client's own headers; those that a message always has are not its to set.
 fn own_headers(text: &Bytes, raw: &RawValue) -> Result<Vec<Header>, ApiError> {
     let headers = parse_headers(text, raw)?;
-    let taken = |header: &&Header| [ID_HEADER, CONTENT_TYPE_HEADER].contains(&header.name.as_str());
+    let taken = |header: &&Header| [ID_HEADER, CONTENT_TYPE_HEADER].contains(&header.name.as_ref());
     match headers.iter().find(taken) {
         Some(header) => {
             let detail = format!("headers.{}: is set by the server, from the message", header.name);

@@ -70,8 +70,10 @@ fn same(given: &NewRecord, stored: &StoredRecord) -> bool {
 pub(crate) async fn what_is_read_is_what_was_appended(stage: &Stage) {
     let engine = stage.engine();
     make(&engine, "t", 1).await;
-    let header =
-        |name: &str, value: Option<&'static str>| Header { name: name.into(), value: value.map(Bytes::from) };
+    let header = |name: &'static str, value: Option<&'static str>| Header {
+        name: name.into(),
+        value: value.map(Bytes::from),
+    };
     let records = vec![
         NewRecord { value: None, ..record("tombstone", "") },
         NewRecord { key: None, value: Some(Bytes::new()), ..NewRecord::default() },

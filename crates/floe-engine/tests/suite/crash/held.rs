@@ -110,6 +110,26 @@ async fn too_much_that_waits_is_refused() {
     assert!((60..80).contains(&waiting.len()), "{}", waiting.len());
 }
 
+/// A panic of the thread that writes stops writing; nobody waits for an answer that never comes, and reads go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_of_the_writer_stops_writing() {
+    let storage = GatedStorage::new();
+    let engine = open(&storage);
+    make(&engine, "t", 1).await;
+    put_counted(&engine, "t", 3).await;
+    storage.panic_at_next_write();
+    let failed = EngineError::StorageFailed;
+    for _ in 0..3 {
+        let refused = engine.append(append_of("t", vec![record_in(0, "v")])).await.unwrap_err();
+        assert_eq!(refused, failed);
+    }
+    assert_eq!(engine.commit("g", None, vec![("t".into(), 0, 0)]).await.unwrap_err(), failed);
+    assert_eq!(engine.health().storage, StorageState::Failed);
+    assert_eq!(read_all(&engine, "t").await.len(), 3);
+    tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
+    assert_eq!(read_all(&open(&storage), "t").await.len(), 3);
+}
+
 /// An accepted request is answered before the engine stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_finishes_what_was_taken() {

@@ -23,9 +23,9 @@ async fn nothing_told_is_lost_and_nothing_untold_invented() {
         if asked.is_none() && begun.elapsed() > BUDGET {
             break;
         }
-        let (log, repeated) = run(seed).await;
+        let (log, repeated, twice) = run(seed).await;
         runs += 1;
-        crashes += CRASHES;
+        crashes += CRASHES + twice;
         operations += log.operations();
         keys += repeated;
     }
@@ -33,13 +33,13 @@ async fn nothing_told_is_lost_and_nothing_untold_invented() {
     assert!(runs >= 5, "{runs} runs only");
 }
 
-async fn run(seed: u64) -> (Log, usize) {
+async fn run(seed: u64) -> (Log, usize, usize) {
     let mut random = StdRng::seed_from_u64(seed);
     let log = Log::default();
     let mut storage = FaultyStorage::new(seed);
     let mut engine = open(&storage);
     make_topics(&engine).await;
-    let mut keys = 0;
+    let (mut keys, mut twice) = (0, 0);
     for crash in 0..CRASHES {
         let clients = log.start(&engine, seed * 10 + crash as u64);
         let stop = storage.changes() + random.random_range(5..400);
@@ -62,6 +62,14 @@ async fn run(seed: u64) -> (Log, usize) {
         tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
         storage = left;
         engine = open(&storage);
+        if random.random_bool(0.3) {
+            // power fails again before anything was asked
+            let again = storage.crash(seed * 1_000 + 500 + crash as u64);
+            tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
+            storage = again;
+            engine = open(&storage);
+            twice += 1;
+        }
         assert_eq!(engine.health().storage, StorageState::Writable);
         assert!(engine.health().damage.is_empty(), "seed {seed}: {:?}", engine.health().damage);
         log.check_topics(&engine);
@@ -74,5 +82,5 @@ async fn run(seed: u64) -> (Log, usize) {
     let report = log.judge(&engine).await;
     assert!(report.is_clean(), "seed {seed}, after an orderly stop:\n{report}");
     tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
-    (log, keys)
+    (log, keys, twice)
 }

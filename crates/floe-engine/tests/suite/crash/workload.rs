@@ -22,8 +22,10 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::stage::{Clocks, append_of, journal, keyed, make_with, partition_read, read_on, record_in};
 
+type Settings = &'static [(&'static str, &'static str)];
+
 /// Topics of every run, with their partitions and settings: one that keeps all, one whose records go by size.
-const TOPICS: [(&str, u32, &[(&str, &str)]); 2] =
+const TOPICS: [(&str, u32, Settings); 2] =
     [("kept", 3, &[]), ("trimmed", 2, &[("retention.bytes", "20000")])];
 const GROUP: u32 = 1;
 

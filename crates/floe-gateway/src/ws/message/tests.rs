@@ -51,7 +51,7 @@ fn the_documents_own_examples_are_understood() {
         .record
         .headers
         .iter()
-        .map(|header| (header.name.as_str(), header.value.as_deref().unwrap()))
+        .map(|header| (header.name.as_ref(), header.value.as_deref().unwrap()))
         .collect();
     assert_eq!(headers, [("id", ID.as_bytes()), ("content-type", b"application/json")]);
 }
@@ -178,7 +178,7 @@ fn a_filter_wants_the_key_and_all_headers() {
     )
     .filter
     .unwrap();
-    let header = |name: &str, value: &'static str| Header {
+    let header = |name: &'static str, value: &'static str| Header {
         name: name.into(),
         value: Some(Bytes::from_static(value.as_bytes())),
     };
