@@ -21,6 +21,7 @@ pub struct BatchBuilder {
 }
 
 /// The numbers in front of a record's parts; the record's length comes first, so they are known before it is written.
+#[derive(Clone, Copy)]
 struct Shape {
     body: usize,
     timestamp_delta: i64,
