@@ -14,6 +14,8 @@ pub const MAX_GROUP_ENTRIES: usize = 60_000;
 pub const MAX_APPEND_BATCHES: usize = 20_000;
 /// Commands taken into one group commit.
 pub const MAX_GROUP_COMMANDS: usize = 8_192;
+/// With this much waiting, a group is written while the one before is still on its way to the disk.
+pub const WRITE_AHEAD_BYTES: usize = 256 << 10;
 /// A batch made of single records that wait together.
 pub const MAX_MERGED_BATCH_BYTES: usize = 512 << 10;
 /// With no traffic for this long, an empty frame tells the journal's own durable position.

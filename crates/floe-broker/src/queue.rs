@@ -7,11 +7,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::{
     BrokerError,
     command::Command,
-    limits::{MAX_GROUP_COMMANDS, MAX_GROUP_ENTRIES, MAX_QUEUED_BYTES},
+    limits::{MAX_GROUP_COMMANDS, MAX_GROUP_ENTRIES, MAX_QUEUED_BYTES, WRITE_AHEAD_BYTES},
 };
-
-/// How often the writer lets others run first while more comes in.
-const GATHERING_TURNS: usize = 4;
 
 /// What waits to be written.
 #[derive(Debug, Default)]
@@ -27,8 +24,10 @@ struct Waiting {
     closed: bool,
     /// Nobody takes any more.
     broken: bool,
-    /// The writer sleeps; it needn't be woken otherwise.
+    /// The writer sleeps until a first command comes; it needn't be woken otherwise.
     idle: bool,
+    /// A group is on its way to the disk.
+    syncing: bool,
 }
 
 /// What the writer gets.
@@ -60,7 +59,8 @@ impl CommandQueue {
         }
         waiting.bytes += weight;
         waiting.commands.push_back((weight, command));
-        let wake = std::mem::take(&mut waiting.idle);
+        let crossed = waiting.bytes >= WRITE_AHEAD_BYTES && waiting.bytes - weight < WRITE_AHEAD_BYTES;
+        let wake = std::mem::take(&mut waiting.idle) || (waiting.syncing && crossed);
         drop(waiting);
         if wake {
             self.ring.notify_one();
@@ -94,8 +94,9 @@ impl CommandQueue {
         (Taken::Group(group), bytes)
     }
 
-    /// Waits for a first command, then lets others who are ready to run add theirs: on a busy machine one commit carries
-    /// more, on an idle one the yield returns at once and costs no time.
+    /// Waits for a first command; then, while a group is on its way to the disk, for more. Little would be won by
+    /// writing a small group before the disk can take it, and all that comes meanwhile shares its sync. Much is written
+    /// ahead, so that the disk never waits for it.
     fn gathered(&self, patience: Duration) -> MutexGuard<'_, Waiting> {
         let mut waiting = self.waiting.lock();
         while waiting.commands.is_empty() && !waiting.closed {
@@ -105,15 +106,18 @@ impl CommandQueue {
                 return waiting;
             }
         }
-        let mut seen = 0;
-        for _ in 0..GATHERING_TURNS {
-            if waiting.commands.len() == seen || waiting.commands.len() >= MAX_GROUP_COMMANDS {
-                break;
-            }
-            seen = waiting.commands.len();
-            MutexGuard::unlocked(&mut waiting, std::thread::yield_now);
+        while waiting.syncing && waiting.bytes < WRITE_AHEAD_BYTES && !waiting.broken {
+            self.ring.wait(&mut waiting);
         }
         waiting
+    }
+
+    /// Says that a group is on its way to the disk, or that it is there.
+    pub(crate) fn set_syncing(&self, syncing: bool) {
+        self.waiting.lock().syncing = syncing;
+        if !syncing {
+            self.ring.notify_one();
+        }
     }
 
     /// Refuses all that comes from now on; what waits is still taken.
@@ -130,6 +134,7 @@ impl CommandQueue {
             waiting.bytes = 0;
             std::mem::take(&mut waiting.commands)
         };
+        self.ring.notify_one();
         commands.into_iter().for_each(|(_, command)| command.refuse(BrokerError::StorageFailed));
     }
 

@@ -19,7 +19,7 @@ use crate::{
     footer::{DirectoryEntry, Footer, StateEntry, encode_list},
     index::Run,
     journal::Shared,
-    limits::{PREPARE_CHUNK_BYTES, PREPARE_LOW_WATER_BYTES, PREPARE_NEXT_SHARE},
+    limits::{PREPARE_CHUNK_BYTES, PREPARE_NEXT_SHARE, PREPARE_REST_MS},
     segment::Segment,
     snapshot::Snapshot,
     space::Space,
@@ -47,6 +47,8 @@ pub(crate) struct Inbox {
     awaits_durable: AtomicBool,
     /// The base of the newest segment that is wholly prepared.
     next_ready: AtomicU64,
+    /// That segment was asked for, and is not ready yet.
+    preparing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -54,8 +56,8 @@ struct Waiting {
     seals: VecDeque<SealJob>,
     snapshot: Option<(Position, Vec<u8>)>,
     recycle: VecDeque<Position>,
-    /// The segment being written, and how far it is used.
-    writing: Option<(Arc<Segment>, Position, bool)>,
+    /// The segment being written, whose successor is to be prepared, and whether it is written in bulk.
+    writing: Option<(Arc<Segment>, bool)>,
     rung: bool,
     stop: bool,
 }
@@ -64,7 +66,14 @@ impl Inbox {
     pub(crate) fn new(space: Space, seals: VecDeque<SealJob>) -> Self {
         let awaits_durable = AtomicBool::new(!seals.is_empty());
         let waiting = Mutex::new(Waiting { seals, rung: true, ..Waiting::default() });
-        Self { space, waiting, ring: Condvar::new(), awaits_durable, next_ready: AtomicU64::new(0) }
+        Self {
+            space,
+            waiting,
+            ring: Condvar::new(),
+            awaits_durable,
+            next_ready: AtomicU64::new(0),
+            preparing: AtomicBool::new(false),
+        }
     }
 
     fn put(&self, put: impl FnOnce(&mut Waiting)) {
@@ -96,16 +105,21 @@ impl Inbox {
         self.put(|waiting| waiting.stop = true);
     }
 
-    /// The writer is at `end` of `segment`: see to it that there is always something prepared ahead. While it writes in
-    /// `bulk` only the next segment's file is made ready, without zeros.
+    /// The writer is at `end` of `segment`: see to it that the next one is ready in time. While it writes in `bulk` the
+    /// file is made without zeros in it.
     pub(crate) fn note_position(&self, segment: &Arc<Segment>, end: Position, region: u64, bulk: bool) {
-        let used = end - segment.base;
-        let prepared = segment.prepared();
-        let short = !bulk && prepared < region && prepared.saturating_sub(used) < PREPARE_LOW_WATER_BYTES;
-        let wants_next = used > region / PREPARE_NEXT_SHARE
+        let wants_next = end - segment.base > region / PREPARE_NEXT_SHARE
             && self.next_ready.load(Ordering::Acquire) != segment.base + region;
-        if short || wants_next {
-            self.put(|waiting| waiting.writing = Some((segment.clone(), end, bulk)));
+        if wants_next && !self.preparing.swap(true, Ordering::AcqRel) {
+            self.put(|waiting| waiting.writing = Some((segment.clone(), bulk)));
+        }
+    }
+
+    /// Rests, unless something waits or the end has come.
+    fn rest(&self, rest: Duration) {
+        let mut waiting = self.waiting.lock();
+        if !waiting.stop && !waiting.rung {
+            self.ring.wait_for(&mut waiting, rest);
         }
     }
 
@@ -155,13 +169,14 @@ impl Keeper {
     }
 
     fn prepare(&self) -> io::Result<()> {
-        let Some((segment, end, bulk)) = self.shared.inbox.waiting.lock().writing.take() else {
-            return Ok(());
-        };
-        let prepared = self.prepare_ahead(&segment, end, bulk);
-        if let Err(error) = &prepared {
-            self.fail_unless_full(error);
-            self.shared.inbox.waiting.lock().writing.get_or_insert((segment, end, bulk));
+        let Some((segment, bulk)) = self.shared.inbox.waiting.lock().writing.take() else { return Ok(()) };
+        let prepared = self.prepare_next(&segment, bulk);
+        match &prepared {
+            Ok(()) => self.shared.inbox.preparing.store(false, Ordering::Release),
+            Err(error) => {
+                self.fail_unless_full(error);
+                self.shared.inbox.waiting.lock().writing.get_or_insert((segment, bulk));
+            }
         }
         prepared
     }
@@ -175,24 +190,22 @@ impl Keeper {
         }
     }
 
-    fn prepare_ahead(&self, segment: &Segment, end: Position, bulk: bool) -> io::Result<()> {
+    /// All zeros go into a file that nobody syncs for a commit: the next segment is ready long before it is needed.
+    fn prepare_next(&self, segment: &Segment, bulk: bool) -> io::Result<()> {
         let region = self.shared.segment_bytes();
-        if !bulk {
-            prepare_whole(segment, region)?;
+        let base = segment.base + region;
+        let Some(next) = self.shared.inbox.space.prepare(self.shared.storage.as_ref(), base, region)? else {
+            return Ok(());
+        };
+        let mut at = next.prepared();
+        // once the writer is in it, zeros would only be in its way
+        while !bulk && at < region && self.shared.written.load(Ordering::Acquire) <= base {
+            at = (at + PREPARE_CHUNK_BYTES).min(region);
+            next.prepare(at, region)?;
+            self.shared.inbox.rest(Duration::from_millis(PREPARE_REST_MS));
         }
-        // all zeros go into a file that nobody syncs for a commit: the next segment is ready long before it is needed
-        if end - segment.base > region / PREPARE_NEXT_SHARE {
-            let base = segment.base + region;
-            let Some(next) = self.shared.inbox.space.prepare(self.shared.storage.as_ref(), base, region)?
-            else {
-                return Ok(());
-            };
-            if !bulk {
-                prepare_whole(&next, region)?;
-            }
-            self.shared.inbox.next_ready.store(base, Ordering::Release);
-            self.shared.full.store(false, Ordering::Release);
-        }
+        self.shared.inbox.next_ready.store(base, Ordering::Release);
+        self.shared.full.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -325,14 +338,4 @@ impl Keeper {
 /// Whether an error says that there is no room.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// Prepares the rest of a segment chunk by chunk, so that a writer who catches up never waits for more than one.
-fn prepare_whole(segment: &Segment, region: u64) -> io::Result<()> {
-    let mut at = segment.prepared();
-    while at < region {
-        at = (at + PREPARE_CHUNK_BYTES).min(region);
-        segment.prepare(at, region)?;
-    }
-    Ok(())
 }

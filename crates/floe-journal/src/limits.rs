@@ -16,9 +16,9 @@ pub const MAX_FRAME_ENTRIES: usize = 65_536;
 pub const MAX_UNSYNCED_BYTES: u64 = 32 << 20;
 /// A frame, at most; less in small segments.
 pub const MAX_FRAME_BYTES: u64 = 16 << 20;
-/// When less than this is prepared ahead of the writer, the rest of its segment is prepared.
-pub const PREPARE_LOW_WATER_BYTES: u64 = 512 << 10;
-/// Frames of this size and more are written where nothing was prepared: what zeros save them is less than zeros cost.
+/// How long the keeper rests between two chunks of zeros, so that commits hardly notice, milliseconds.
+pub const PREPARE_REST_MS: u64 = 10;
+/// While frames of this size and more are written no zeros are: what they would save is less than they cost.
 pub const UNPREPARED_FRAME_BYTES: u64 = 64 << 10;
 /// The next segment is prepared when this share of the one being written is used (divisor).
 pub const PREPARE_NEXT_SHARE: u64 = 4;

@@ -15,8 +15,8 @@ use crate::{
     journal::Shared,
     keeper::{SealJob, is_full},
     limits::{
-        MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_FRAME_SEGMENT_SHARE, MAX_UNSYNCED_BYTES, PREPARE_CHUNK_BYTES,
-        RESERVE_BYTES, UNPREPARED_FRAME_BYTES,
+        MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_FRAME_SEGMENT_SHARE, MAX_UNSYNCED_BYTES, RESERVE_BYTES,
+        UNPREPARED_FRAME_BYTES,
     },
     segment::Segment,
 };
@@ -184,18 +184,13 @@ impl Appender {
             }
         };
         let through = self.at - segment.base + length;
-        let bulk = length >= UNPREPARED_FRAME_BYTES;
         if segment.prepared() < through {
-            if bulk {
-                segment.claim(through);
-            } else {
-                let chunk = through.next_multiple_of(PREPARE_CHUNK_BYTES).min(segment_bytes);
-                segment.prepare(chunk, segment_bytes)?;
-            }
+            segment.claim(through);
         }
         if !essential {
             self.shared.full.store(false, Ordering::Release);
         }
+        let bulk = length >= UNPREPARED_FRAME_BYTES;
         self.shared.inbox.note_position(&segment, self.at + length, segment_bytes, bulk);
         Ok((segment, rolled))
     }

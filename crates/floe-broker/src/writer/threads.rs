@@ -33,8 +33,8 @@ impl Drop for Alarm<'_> {
     }
 }
 
-/// Writes group after group until the queue is closed and empty. `groups` is a rendezvous: a group that is written
-/// waits there until the one before is on disk, and meanwhile the next one gathers in the queue.
+/// Writes group after group until the queue is closed and empty. `groups` is a rendezvous: a group that is written ahead
+/// waits there until the one before is on disk.
 pub(crate) fn write_loop(
     shared: &Shared,
     mut state: State,
@@ -59,10 +59,11 @@ pub(crate) fn write_loop(
             }
             (Taken::Closed, _) => break,
         };
-        if let Some(group) = written
-            && let Err(unsent) = groups.send(group)
-        {
-            unsent.0.refuse();
+        if let Some(group) = written {
+            shared.queue.set_syncing(true);
+            if let Err(unsent) = groups.send(group) {
+                unsent.0.refuse();
+            }
         }
     }
     if !shared.is_failed() {
@@ -163,6 +164,8 @@ fn make_room(
 pub(crate) fn sync_loop(shared: &Shared, mut syncer: Syncer, groups: &Receiver<Group>) {
     let _alarm = Alarm(shared);
     for group in groups {
+        // said by the writer too: a group that was written ahead comes right behind the end of the one before
+        shared.queue.set_syncing(true);
         match syncer.sync() {
             Ok(durable) => {
                 debug_assert!(covers(durable, &group.written));
@@ -170,6 +173,7 @@ pub(crate) fn sync_loop(shared: &Shared, mut syncer: Syncer, groups: &Receiver<G
             }
             Err(_) => group.refuse(),
         }
+        shared.queue.set_syncing(false);
     }
 }
 
