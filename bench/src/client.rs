@@ -167,12 +167,16 @@ pub(crate) fn open_loop(
     rate: f64,
 ) -> anyhow::Result<Load> {
     let each = Duration::from_secs_f64(f64::from(connections) / rate);
-    let start = Instant::now() + Duration::from_millis(50);
+    let streams =
+        (0..connections).map(|_| std::net::TcpStream::connect(address)).collect::<Result<Vec<_>, _>>()?;
+    // all threads are there and asleep before the first request is due
+    let start = Instant::now() + Duration::from_millis(300);
     let times = std::thread::scope(|scope| {
         let lanes: Vec<_> = (0..connections)
-            .map(|lane| {
+            .zip(streams)
+            .map(|(lane, stream)| {
                 let first = start + each.mul_f64(f64::from(lane) / f64::from(connections));
-                scope.spawn(move || open_lane(address, request, first, each, duration))
+                scope.spawn(move || open_lane(stream, request, first, each, duration))
             })
             .collect();
         let mut all = Histogram::<u64>::new(3)?;
@@ -185,13 +189,12 @@ pub(crate) fn open_loop(
 }
 
 fn open_lane(
-    address: SocketAddr,
+    mut stream: std::net::TcpStream,
     request: &[u8],
     first: Instant,
     each: Duration,
     duration: Duration,
 ) -> anyhow::Result<Histogram<u64>> {
-    let mut stream = std::net::TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut times = Histogram::new(3)?;
     let mut buffer = vec![0; 4096];
