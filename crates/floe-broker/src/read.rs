@@ -219,6 +219,9 @@ impl Broker {
     /// cursor are counted: what became visible later follows in addition.
     pub fn newest(&self, topic: &Topic, count: usize, before: Option<Cursor>) -> Result<Cursor, BrokerError> {
         let most = i64::try_from(count).unwrap_or(i64::MAX);
+        if most == 0 {
+            return Ok(before.unwrap_or_else(|| self.latest(topic)));
+        }
         let mut batches: Vec<(Position, i64, i64)> = Vec::new();
         for (partition, number) in topic.partitions().iter().zip(0u32..) {
             let id = topic.journal_id(number);
@@ -253,7 +256,7 @@ impl Broker {
             }
             left -= here;
         }
-        Ok(if most == 0 { self.latest(topic) } else { self.earliest(topic) })
+        Ok(self.earliest(topic))
     }
 
     /// The first offset of a partition that lies behind a cursor; the largest there can be if none does yet.

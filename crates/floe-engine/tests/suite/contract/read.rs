@@ -204,6 +204,14 @@ pub(crate) async fn the_newest_records_are_found(stage: &Stage) {
             let (newest, _) = read_on(&engine, "t", TopicStart::Newest(count), 100).await;
             assert_eq!(newest, all[60 - count.min(60)..], "the newest {count}");
         }
+        // counted back from a place, whatever came behind it
+        for end in [1, 2, 3, 17, 30, 59, 60] {
+            for records in [0, 1, 3, 10, 100] {
+                let from = TopicStart::NewestBefore { records, end: all[end - 1].cursor };
+                let (found, _) = read_on(&engine, "t", from, 100).await;
+                assert_eq!(found, all[end - records.min(end)..], "the {records} before {end}");
+            }
+        }
     }
 }
 
