@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use crate::client;
 
@@ -56,6 +56,13 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         bail!("Floe was not ready within two minutes")
+    }
+
+    /// Makes a topic, on Floe.
+    pub(crate) async fn make_topic(&self, name: &str) -> anyhow::Result<()> {
+        let answer = client::post(self.address, "/topics", &format!(r#"{{"name":"{name}"}}"#)).await?;
+        ensure!(answer.status == 201, "making a topic answered {}", answer.status);
+        Ok(())
     }
 
     /// A server of this program's own, which prints its address.

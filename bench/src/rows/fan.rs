@@ -15,12 +15,6 @@ use crate::{
 
 const MANY: usize = 10_000;
 
-async fn make_topic(server: &Server, name: &str) -> anyhow::Result<()> {
-    let answer = client::post(server.address, "/topics", &format!(r#"{{"name":"{name}"}}"#)).await?;
-    ensure!(answer.status == 201, "making a topic answered {}", answer.status);
-    Ok(())
-}
-
 /// A6: one publisher, many subscribers.
 pub(super) async fn fan_out(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let mut lines = Vec::new();
@@ -31,7 +25,7 @@ pub(super) async fn fan_out(plan: &Plan) -> anyhow::Result<Vec<Line>> {
         for _ in 0..plan.turns {
             let data = plan.data()?;
             let (floe, _) = Server::floe(&plan.floe, data.path()).await?;
-            make_topic(&floe, "fanout").await?;
+            floe.make_topic("fanout").await?;
             let a = fanout::run(floe.address, Peer::Floe, subscribers, duration, None).await?;
             let slow = fanout::run(floe.address, Peer::Floe, subscribers, duration, Some(50.0)).await?;
             our_p99.push(slow.p99_ms);
@@ -65,7 +59,7 @@ pub(super) async fn fan_out(plan: &Plan) -> anyhow::Result<Vec<Line>> {
 pub(super) async fn idle_memory(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let data = plan.data()?;
     let (floe, _) = Server::floe(&plan.floe, data.path()).await?;
-    make_topic(&floe, "idle").await?;
+    floe.make_topic("idle").await?;
     let before = memory::resident(floe.pid())?;
     let streams = fanout::idle_subscribers(floe.address, Peer::Floe, "idle", MANY).await?;
     let after = memory::resident(floe.pid())?;
@@ -101,8 +95,8 @@ pub(super) async fn idle_cost(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let duration = Duration::from_secs(plan.seconds);
     let data = plan.data()?;
     let (floe, _) = Server::floe(&plan.floe, data.path()).await?;
-    make_topic(&floe, "busy").await?;
-    make_topic(&floe, "idle").await?;
+    floe.make_topic("busy").await?;
+    floe.make_topic("idle").await?;
     let body = r#"{"value":{"text":"one event of some bytes"}}"#;
     let requests =
         Rc::new(vec![request("POST", "/topics/busy/records", "application/json", body.as_bytes())]);

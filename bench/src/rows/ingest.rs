@@ -21,18 +21,12 @@ fn event() -> String {
     format!("{head}{}\"}}}}", "x".repeat(EVENT_BYTES - head.len() - 3))
 }
 
-async fn make_topic(server: &Server, name: &str) -> anyhow::Result<()> {
-    let answer = client::post(server.address, "/topics", &format!(r#"{{"name":"{name}"}}"#)).await?;
-    ensure!(answer.status == 201, "making a topic answered {}", answer.status);
-    Ok(())
-}
-
 /// A1 and A2: one event a request.
 pub(super) async fn single(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let duration = Duration::from_secs(plan.seconds);
     let data = plan.data()?;
     let (floe, _) = Server::floe(&plan.floe, data.path()).await?;
-    make_topic(&floe, "bench").await?;
+    floe.make_topic("bench").await?;
     let bare = Server::own(&["bare"])?;
     let body = event();
     assert_eq!(body.len(), EVENT_BYTES);
@@ -87,7 +81,7 @@ pub(super) async fn batches(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let duration = Duration::from_secs(plan.seconds);
     let data = plan.data()?;
     let (floe, _) = Server::floe(&plan.floe, data.path()).await?;
-    make_topic(&floe, "bench").await?;
+    floe.make_topic("bench").await?;
     let line = event();
     let body: String = (0..1000).flat_map(|_| [line.as_str(), "\n"]).collect();
     let requests =

@@ -18,8 +18,7 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 /// Fills a topic with about this many bytes of 1,000-byte JSON values, in batches.
 async fn fill(server: &Server, topic: &str, bytes: f64) -> anyhow::Result<()> {
-    let answer = client::post(server.address, "/topics", &format!(r#"{{"name":"{topic}"}}"#)).await?;
-    ensure!(answer.status == 201, "making a topic answered {}", answer.status);
+    server.make_topic(topic).await?;
     let line = format!(r#"{{"value":{{"text":"{}"}}}}"#, "x".repeat(978));
     let body: String = (0..1000).flat_map(|_| [line.as_str(), "\n"]).collect();
     let path = format!("/topics/{topic}/records");

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use floe_journal::{BatchRef, Damage, DamageKind, PartitionId, Position, SegmentUsage};
+use floe_journal::{BatchRef, Damage, DamageKind, PartitionId, SegmentUsage};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -40,15 +40,11 @@ struct Janitor<'a> {
     drift_told: bool,
     /// Where the round over all topics goes on.
     next_topic: usize,
-    /// The newest snapshot, and the one before: a segment is given up only when both hold what it tells, so that a
-    /// damaged snapshot costs nothing.
-    snapshots: (Position, Position),
 }
 
 impl<'a> Janitor<'a> {
     fn new(shared: &'a Shared) -> Self {
-        let snapshots = (shared.journal.snapshot_position(), 0);
-        Self { shared, drift_at_start: drift(shared), drift_told: false, next_topic: 0, snapshots }
+        Self { shared, drift_at_start: drift(shared), drift_told: false, next_topic: 0 }
     }
 
     fn turn(&mut self) -> Result<(), BrokerError> {
@@ -138,11 +134,8 @@ impl<'a> Janitor<'a> {
             let (topic_id, number) = split_journal_id(id);
             Some(self.shared.catalog.by_id(topic_id)?.partition(number).ok()?.start())
         };
-        let newest = self.shared.journal.snapshot_position();
-        if newest != self.snapshots.0 {
-            self.snapshots = (newest, self.snapshots.0);
-        }
-        let snapshot = self.snapshots.1;
+        // two snapshots hold what lies before it, so that a damaged one costs nothing
+        let snapshot = self.shared.journal.snapshot_position();
         let usage = self.shared.journal.usage(&log_start);
         let done: Vec<&SegmentUsage> = usage.iter().filter(|segment| segment.end <= snapshot).collect();
         for segment in done.iter().filter(|segment| segment.live_bytes == 0) {
