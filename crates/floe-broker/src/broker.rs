@@ -172,13 +172,14 @@ impl Broker {
             janitor_bell: Condvar::new(),
         });
         let (groups, written) = mpsc::sync_channel(0);
-        let for_writer = shared.clone();
+        let syncer = Arc::new(Mutex::new(syncer));
+        let for_writer = (shared.clone(), syncer.clone());
         let for_syncer = shared.clone();
         let for_janitor = shared.clone();
         let period = config.janitor_period;
         let threads = vec![
-            spawn("floe-writer", move || write_loop(&for_writer, state, appender, &groups)),
-            spawn("floe-syncer", move || sync_loop(&for_syncer, syncer, &written)),
+            spawn("floe-writer", move || write_loop(&for_writer.0, state, appender, &for_writer.1, &groups)),
+            spawn("floe-syncer", move || sync_loop(&for_syncer, &syncer, &written)),
             spawn("floe-janitor", move || janitor_loop(&for_janitor, period)),
         ];
         let keeper = spawn("floe-keeper", move || keeper.run());

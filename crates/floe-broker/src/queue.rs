@@ -26,8 +26,8 @@ struct Waiting {
     broken: bool,
     /// The writer sleeps until a first command comes; it needn't be woken otherwise.
     idle: bool,
-    /// A group is on its way to the disk.
-    syncing: bool,
+    /// Groups that were handed over and are not on disk yet.
+    syncing: usize,
 }
 
 /// What the writer gets.
@@ -60,7 +60,7 @@ impl CommandQueue {
         waiting.bytes += weight;
         waiting.commands.push_back((weight, command));
         let crossed = waiting.bytes >= WRITE_AHEAD_BYTES && waiting.bytes - weight < WRITE_AHEAD_BYTES;
-        let wake = std::mem::take(&mut waiting.idle) || (waiting.syncing && crossed);
+        let wake = std::mem::take(&mut waiting.idle) || (waiting.syncing > 0 && crossed);
         drop(waiting);
         if wake {
             self.ring.notify_one();
@@ -106,18 +106,27 @@ impl CommandQueue {
                 return waiting;
             }
         }
-        while waiting.syncing && waiting.bytes < WRITE_AHEAD_BYTES && !waiting.broken {
+        while waiting.syncing > 0 && waiting.bytes < WRITE_AHEAD_BYTES && !waiting.broken {
             self.ring.wait(&mut waiting);
         }
         waiting
     }
 
-    /// Says that a group is on its way to the disk, or that it is there.
-    pub(crate) fn set_syncing(&self, syncing: bool) {
-        self.waiting.lock().syncing = syncing;
-        if !syncing {
-            self.ring.notify_one();
-        }
+    /// Says that a group is handed over to be synced. Said by who hands it over, so that none is ever overtaken.
+    pub(crate) fn sync_begins(&self) {
+        self.waiting.lock().syncing += 1;
+    }
+
+    /// Says that a group is on disk and published, or refused.
+    pub(crate) fn sync_ends(&self) {
+        self.waiting.lock().syncing -= 1;
+        self.ring.notify_one();
+    }
+
+    /// Whether no group is on its way to the disk, and too little waits to be written ahead.
+    pub(crate) fn is_calm(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.syncing == 0 && waiting.bytes < WRITE_AHEAD_BYTES
     }
 
     /// Refuses all that comes from now on; what waits is still taken.

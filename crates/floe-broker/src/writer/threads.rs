@@ -1,4 +1,4 @@
-//! The two threads: while one frame reaches the disk, the next one is filled.
+//! The two threads: the writer, and the one that syncs what is written ahead, so that the disk never waits for a frame.
 
 use std::{
     sync::mpsc::{Receiver, SyncSender},
@@ -7,6 +7,7 @@ use std::{
 };
 
 use floe_journal::{AppendError, Appender, FrameBuilder, Position, Syncer, Written};
+use parking_lot::Mutex;
 
 use super::{
     apply::{Applied, apply},
@@ -33,12 +34,13 @@ impl Drop for Alarm<'_> {
     }
 }
 
-/// Writes group after group until the queue is closed and empty. `groups` is a rendezvous: a group that is written ahead
-/// waits there until the one before is on disk.
+/// Writes group after group until the queue is closed and empty, and syncs it, unless there is enough to write the next
+/// one meanwhile. `groups` is a rendezvous: a group that is written ahead waits there until the one before is on disk.
 pub(crate) fn write_loop(
     shared: &Shared,
     mut state: State,
     mut appender: Appender,
+    syncer: &Mutex<Syncer>,
     groups: &SyncSender<Group>,
 ) {
     let _alarm = Alarm(shared);
@@ -59,15 +61,21 @@ pub(crate) fn write_loop(
             }
             (Taken::Closed, _) => break,
         };
-        if let Some(group) = written {
-            shared.queue.set_syncing(true);
-            if let Err(unsent) = groups.send(group) {
-                unsent.0.refuse();
-            }
+        let Some(group) = written else { continue };
+        if shared.queue.is_calm() {
+            // nothing to write ahead meanwhile: handing the group over would only cost two switches of threads
+            finish(shared, &mut syncer.lock(), group);
+            continue;
+        }
+        shared.queue.sync_begins();
+        if let Err(unsent) = groups.send(group) {
+            unsent.0.refuse();
+            shared.queue.sync_ends();
         }
     }
     if !shared.is_failed() {
         if let Some(group) = write_empty(shared, &mut appender) {
+            shared.queue.sync_begins();
             drop(groups.send(group));
         }
         shared.journal.store_snapshot(appender.position(), state.encode());
@@ -160,20 +168,22 @@ fn make_room(
     }
 }
 
-/// Syncs group after group and publishes each when it is on disk.
-pub(crate) fn sync_loop(shared: &Shared, mut syncer: Syncer, groups: &Receiver<Group>) {
+/// Syncs the groups that were written ahead, and publishes each when it is on disk.
+pub(crate) fn sync_loop(shared: &Shared, syncer: &Mutex<Syncer>, groups: &Receiver<Group>) {
     let _alarm = Alarm(shared);
     for group in groups {
-        // said by the writer too: a group that was written ahead comes right behind the end of the one before
-        shared.queue.set_syncing(true);
-        match syncer.sync() {
-            Ok(durable) => {
-                debug_assert!(covers(durable, &group.written));
-                group.publish(shared);
-            }
-            Err(_) => group.refuse(),
+        finish(shared, &mut syncer.lock(), group);
+        shared.queue.sync_ends();
+    }
+}
+
+fn finish(shared: &Shared, syncer: &mut Syncer, group: Group) {
+    match syncer.sync() {
+        Ok(durable) => {
+            debug_assert!(covers(durable, &group.written));
+            group.publish(shared);
         }
-        shared.queue.set_syncing(false);
+        Err(_) => group.refuse(),
     }
 }
 
