@@ -1,15 +1,13 @@
 //! An HTTP/1.1 client that costs as little as possible: request bytes made once, answers only measured.
 
 use std::{
-    cell::RefCell,
-    io::{Read, Write},
+    cell::Cell,
     net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
-use hdrhistogram::Histogram;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -116,8 +114,6 @@ pub(crate) async fn drain(address: SocketAddr, path: &str, accept: &str) -> anyh
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) requests_per_second: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) p50_ms: f64,
 }
 
 /// Sends `requests` in turn over `connections`, for `duration`, each request following the answer before; every answer
@@ -128,19 +124,18 @@ pub(crate) async fn load(
     connections: usize,
     duration: Duration,
 ) -> anyhow::Result<Load> {
-    let times = Rc::new(RefCell::new(Histogram::<u64>::new(3)?));
+    let answered = Rc::new(Cell::new(0u64));
     let local = LocalSet::new();
     let start = Instant::now();
     let mut tasks = Vec::new();
     for index in 0..connections {
-        let (requests, times) = (requests.clone(), times.clone());
+        let (requests, answered) = (requests.clone(), answered.clone());
         tasks.push(local.spawn_local(async move {
             let mut connection = Connection::open(address).await?;
             let mut turn = index;
             while start.elapsed() < duration {
-                let sent = Instant::now();
                 check(&connection.ask(&requests[turn % requests.len()]).await?)?;
-                times.borrow_mut().record(u64::try_from(sent.elapsed().as_micros())?)?;
+                answered.set(answered.get() + 1);
                 turn += connections;
             }
             anyhow::Ok(())
@@ -154,69 +149,7 @@ pub(crate) async fn load(
             anyhow::Ok(())
         })
         .await?;
-    Ok(Load::of(&times.borrow(), start.elapsed()))
-}
-
-/// Sends one request again and again at a rate over all connections, whatever the answers do; times count from the
-/// moment at which a request was due. A thread for each connection: the runtime's timers are too coarse for this.
-pub(crate) fn open_loop(
-    address: SocketAddr,
-    request: &[u8],
-    connections: u32,
-    duration: Duration,
-    rate: f64,
-) -> anyhow::Result<Load> {
-    let each = Duration::from_secs_f64(f64::from(connections) / rate);
-    let streams =
-        (0..connections).map(|_| std::net::TcpStream::connect(address)).collect::<Result<Vec<_>, _>>()?;
-    // all threads are there and asleep before the first request is due
-    let start = Instant::now() + Duration::from_millis(300);
-    let times = std::thread::scope(|scope| {
-        let lanes: Vec<_> = (0..connections)
-            .zip(streams)
-            .map(|(lane, stream)| {
-                let first = start + each.mul_f64(f64::from(lane) / f64::from(connections));
-                scope.spawn(move || open_lane(stream, request, first, each, duration))
-            })
-            .collect();
-        let mut all = Histogram::<u64>::new(3)?;
-        for lane in lanes {
-            all.add(lane.join().map_err(|_| anyhow::anyhow!("a lane panicked"))??)?;
-        }
-        anyhow::Ok(all)
-    })?;
-    Ok(Load::of(&times, duration))
-}
-
-fn open_lane(
-    mut stream: std::net::TcpStream,
-    request: &[u8],
-    first: Instant,
-    each: Duration,
-    duration: Duration,
-) -> anyhow::Result<Histogram<u64>> {
-    stream.set_nodelay(true)?;
-    let mut times = Histogram::new(3)?;
-    let mut buffer = vec![0; 4096];
-    let mut due = first;
-    while due < first + duration {
-        #[expect(clippy::disallowed_methods, reason = "the pace is what is measured at")]
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        stream.write_all(request)?;
-        let mut filled = 0;
-        loop {
-            filled += stream.read(&mut buffer[filled..])?;
-            if let Some((status, head, length)) = parse_head(&buffer[..filled])?
-                && filled >= head + length
-            {
-                check(&Answer { status, body: Vec::new() })?;
-                break;
-            }
-        }
-        times.record(u64::try_from(due.elapsed().as_micros())?)?;
-        due += each;
-    }
-    Ok(times)
+    Ok(Load { requests_per_second: answered.get() as f64 / start.elapsed().as_secs_f64() })
 }
 
 fn check(answer: &Answer) -> anyhow::Result<()> {
@@ -224,14 +157,4 @@ fn check(answer: &Answer) -> anyhow::Result<()> {
         bail!("answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
     }
     Ok(())
-}
-
-impl Load {
-    fn of(times: &Histogram<u64>, took: Duration) -> Self {
-        Self {
-            requests_per_second: times.len() as f64 / took.as_secs_f64(),
-            p99_ms: times.value_at_quantile(0.99) as f64 / 1000.0,
-            p50_ms: times.value_at_quantile(0.50) as f64 / 1000.0,
-        }
-    }
 }
