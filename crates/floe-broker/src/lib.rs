@@ -1,8 +1,7 @@
 //! Topics, partitions, offsets and consumer groups: a state machine over the journal.
 //!
 //! One thread decides, writes, syncs and publishes (another syncs while much is written ahead); everybody else reads what
-//! is published. The core is
-//! synchronous; only answers come through futures.
+//! is published. The core is synchronous; only answers come through futures.
 
 mod append_plan;
 pub mod batch;
