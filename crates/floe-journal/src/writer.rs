@@ -15,8 +15,7 @@ use crate::{
     journal::Shared,
     keeper::{SealJob, is_full},
     limits::{
-        MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_FRAME_SEGMENT_SHARE, MAX_UNSYNCED_BYTES, RESERVE_BYTES,
-        UNPREPARED_FRAME_BYTES,
+        MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_FRAME_SEGMENT_SHARE, RESERVE_BYTES, UNPREPARED_FRAME_BYTES,
     },
     segment::Segment,
 };
@@ -72,13 +71,6 @@ impl Appender {
     #[must_use]
     pub fn max_frame_bytes(&self) -> u64 {
         MAX_FRAME_BYTES.min(self.shared.segment_bytes() / u64::from(MAX_FRAME_SEGMENT_SHARE))
-    }
-
-    /// Bytes that may still be written before a sync.
-    #[must_use]
-    pub fn unsynced_room(&self) -> u64 {
-        let unsynced = self.at.saturating_sub(self.shared.durable.load(Ordering::Acquire));
-        MAX_UNSYNCED_BYTES.saturating_sub(unsynced)
     }
 
     /// Makes sure that a frame of up to `bytes` can be appended next, rolling to the next segment when it must; answers

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use floe_journal::{AppendError, Appender, FrameBuilder, Position, Syncer, Written};
+use floe_journal::{AppendError, Appender, FrameBuilder, Syncer};
 use parking_lot::Mutex;
 
 use super::{
@@ -180,13 +180,9 @@ pub(crate) fn sync_loop(shared: &Shared, syncer: &Mutex<Syncer>, groups: &Receiv
 fn finish(shared: &Shared, syncer: &mut Syncer, group: Group) {
     match syncer.sync() {
         Ok(durable) => {
-            debug_assert!(covers(durable, &group.written));
+            debug_assert!(group.written.end <= durable);
             group.publish(shared);
         }
         Err(_) => group.refuse(),
     }
-}
-
-fn covers(durable: Position, written: &Written) -> bool {
-    written.end <= durable
 }
