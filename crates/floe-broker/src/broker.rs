@@ -258,7 +258,8 @@ impl Broker {
         partitions: u32,
         config: BTreeMap<String, String>,
     ) -> Result<Arc<Topic>, BrokerError> {
-        let name = checked_name(name)?;
+        let name = TopicName::new(name)
+            .map_err(|why| BrokerError::InvalidTopicName { topic: name.to_owned(), why })?;
         answered(self.shared.send(|answer| Command::CreateTopic { name, partitions, config, answer })?).await
     }
 
@@ -285,9 +286,6 @@ impl Broker {
         acks: Option<Acks>,
         idempotency: Option<(String, u64)>,
     ) -> Result<(Vec<(u32, i64, i64)>, bool), BrokerError> {
-        if topic.name.is_internal() {
-            return Err(BrokerError::InternalTopic { topic: topic.name.to_string() });
-        }
         if idempotency.as_ref().is_some_and(|(key, _)| key.len() > MAX_IDEMPOTENCY_KEY_BYTES) {
             let what = "bytes of an Idempotency-Key";
             return Err(BrokerError::LimitReached { what, limit: MAX_IDEMPOTENCY_KEY_BYTES });
@@ -375,13 +373,4 @@ impl Drop for Broker {
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     thread::Builder::new().name(name.to_owned()).spawn(run).expect("a thread can be started at start-up")
-}
-
-fn checked_name(name: &str) -> Result<TopicName, BrokerError> {
-    let checked =
-        TopicName::new(name).map_err(|why| BrokerError::InvalidTopicName { topic: name.to_owned(), why })?;
-    if checked.is_internal() {
-        return Err(BrokerError::InternalTopic { topic: name.to_owned() });
-    }
-    Ok(checked)
 }

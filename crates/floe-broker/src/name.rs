@@ -61,7 +61,13 @@ impl TopicName {
     /// Whether the name is the system's own (`__…`): no client writes there, and it is not counted.
     #[must_use]
     pub fn is_internal(&self) -> bool {
-        self.0.starts_with("__")
+        Self::is_internal_name(&self.0)
+    }
+
+    /// The same of a text that may not be a topic's name at all.
+    #[must_use]
+    pub fn is_internal_name(name: &str) -> bool {
+        name.starts_with("__")
     }
 }
 

@@ -117,6 +117,10 @@ impl Embedded {
         self.broker.recovery()
     }
 
+    pub(crate) fn log_id(&self) -> String {
+        format!("{:016x}", self.broker.journal().id())
+    }
+
     pub(crate) fn close(&self) {
         self.stopping.send_replace(true);
         self.broker.close();

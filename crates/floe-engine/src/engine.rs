@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use floe_broker::{BrokerError, Clock, OffsetSpec};
+use bytes::Bytes;
+use floe_broker::{BrokerError, Clock, OffsetSpec, TopicName};
 use floe_journal::{JournalConfig, OpenError, RecoveryReport, Storage};
 
 use crate::{
@@ -53,6 +54,15 @@ impl Engine {
         }
     }
 
+    /// Which log this is: as long as it exists it keeps this id, and no other log has it. Positions that are stored
+    /// elsewhere (in a database, beside the rows) are good for this log only.
+    #[must_use]
+    pub fn log_id(&self) -> String {
+        match self {
+            Self::Embedded(embedded) => embedded.log_id(),
+        }
+    }
+
     /// Refuses what comes from now on, makes durable what came, and lets go of the log. Blocks until that is done.
     pub fn close(&self) {
         match self {
@@ -60,8 +70,14 @@ impl Engine {
         }
     }
 
-    /// Makes a topic; durable when it returns.
+    /// Makes a topic; durable when it returns. Refuses the names of internal topics (`__…`).
     pub async fn create_topic(&self, spec: TopicSpec) -> Result<TopicDescription, BrokerError> {
+        for_clients(&spec.name)?;
+        self.create_own_topic(spec).await
+    }
+
+    /// The same for Floe's own use: internal topics too. Nothing that a client names may come here.
+    pub async fn create_own_topic(&self, spec: TopicSpec) -> Result<TopicDescription, BrokerError> {
         match self {
             Self::Embedded(embedded) => embedded.create_topic(spec).await,
         }
@@ -123,7 +139,14 @@ impl Engine {
 
     /// Stores records, all or none, and answers when the promise asked for holds. Safe to call at once from anywhere;
     /// of one caller that waits for each answer, the records keep their order.
+    /// Refuses internal topics (`__…`).
     pub async fn append(&self, append: Append) -> Result<Appended, BrokerError> {
+        for_clients(&append.topic)?;
+        self.append_own(append).await
+    }
+
+    /// The same for Floe's own use: to internal topics too. Nothing that a client names may come here.
+    pub async fn append_own(&self, append: Append) -> Result<Appended, BrokerError> {
         match self {
             Self::Embedded(embedded) => embedded.append(append).await,
         }
@@ -252,10 +275,16 @@ impl Engine {
         }
     }
 
-    /// Keeps a member alive and tells its assignment in force.
-    pub async fn heartbeat(&self, group: &str, member: &str) -> Result<Membership, BrokerError> {
+    /// Keeps a member alive and tells its assignment in force. A status (at most 16 KiB) replaces what the member said of
+    /// itself before; it is there for those who describe the group.
+    pub async fn heartbeat(
+        &self,
+        group: &str,
+        member: &str,
+        status: Option<Bytes>,
+    ) -> Result<Membership, BrokerError> {
         match self {
-            Self::Embedded(embedded) => embedded.heartbeat(group, member),
+            Self::Embedded(embedded) => embedded.heartbeat(group, member, status),
         }
     }
 
@@ -272,4 +301,12 @@ impl Engine {
             Self::Embedded(embedded) => embedded.health(),
         }
     }
+}
+
+/// Refuses the names that are the system's.
+fn for_clients(topic: &str) -> Result<(), BrokerError> {
+    if TopicName::is_internal_name(topic) {
+        return Err(BrokerError::InternalTopic { topic: topic.to_owned() });
+    }
+    Ok(())
 }

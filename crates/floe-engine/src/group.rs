@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use floe_broker::StoredRecord;
 
 /// Asks for the next records of a group. No member has to be created or kept alive.
@@ -91,6 +92,8 @@ pub struct MemberDescription {
     pub assignment: Vec<(String, u32)>,
     /// Milliseconds since it was last heard of.
     pub last_seen_ms: u64,
+    /// What it last said of itself with a heartbeat, for others to read; empty if nothing. Kept in memory only.
+    pub status: Bytes,
 }
 
 /// A group's position in one partition.

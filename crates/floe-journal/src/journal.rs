@@ -131,6 +131,12 @@ struct OpenRunPart {
 const OPEN_LOOKUP_ENTRIES: usize = 256;
 
 impl Journal {
+    /// Drawn at random when the journal was made; every frame carries it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.shared.meta.journal_id
+    }
+
     /// Everything before this position is on disk.
     #[must_use]
     pub fn durable(&self) -> Position {

@@ -11,6 +11,8 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 use super::{
     PartitionKey,
     assignment::{TopicPlan, balance},
@@ -44,6 +46,8 @@ pub struct MemberView {
     pub assignment: Assignment,
     /// Milliseconds since it was last heard of.
     pub last_seen_ms: u64,
+    /// What it last said of itself; empty if nothing.
+    pub status: Bytes,
 }
 
 /// Why a member was turned away.
@@ -84,6 +88,7 @@ struct Member {
     last_seen_ms: u64,
     told_generation: u64,
     told: Assignment,
+    status: Bytes,
 }
 
 /// One partition.
@@ -127,6 +132,7 @@ impl Members {
             last_seen_ms: now_ms,
             told_generation: 0,
             told: Arc::default(),
+            status: Bytes::new(),
         };
         self.members.insert(number, member);
         self.numbers.insert(id, number);
@@ -140,6 +146,13 @@ impl Members {
         let number = self.number(member)?;
         self.members.get_mut(&number).expect("numbers are of members").last_seen_ms = now_ms;
         Ok(self.tell(number))
+    }
+
+    /// Notes what a member says of itself, for those who ask about the group.
+    pub fn report(&mut self, member: &str, status: Bytes) -> Result<(), MembershipError> {
+        let number = self.number(member)?;
+        self.members.get_mut(&number).expect("numbers are of members").status = status;
+        Ok(())
     }
 
     /// Changes the topics a member wants, and else is a heartbeat.
@@ -243,6 +256,7 @@ impl Members {
             client_id: m.client_id.clone(),
             assignment: Arc::clone(&m.told),
             last_seen_ms: now_ms.saturating_sub(m.last_seen_ms),
+            status: m.status.clone(),
         };
         self.members.values().map(view).collect()
     }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use floe_broker::{
     BrokerError, ClaimRequest, Claimed, OffsetSpec, PositionsMode, Topic,
     group::{MemberView, Membership as Member, MembershipError, PartitionKey},
@@ -21,6 +22,8 @@ use crate::{
 const LEASE_MS: (u64, u64) = (100, 3_600_000);
 /// See [`LEASE_MS`].
 const SESSION_MS: (u64, u64) = (1_000, 3_600_000);
+/// What a member may say of itself, in bytes.
+const MAX_STATUS_BYTES: usize = 16 * 1024;
 /// A poll that waits looks again at least this often: leases of others may have run out.
 const MAX_POLL_REST: Duration = Duration::from_secs(1);
 
@@ -78,6 +81,7 @@ impl Embedded {
             client_id: member.client_id,
             assignment: self.named_assignment(&member.assignment),
             last_seen_ms: member.last_seen_ms,
+            status: member.status,
         }
     }
 
@@ -306,9 +310,26 @@ impl Embedded {
         joined.map(|member| self.membership(member)).map_err(|error| refused(group, client_id, error))
     }
 
-    pub(crate) fn heartbeat(&self, group: &str, member: &str) -> Result<Membership, BrokerError> {
+    pub(crate) fn heartbeat(
+        &self,
+        group: &str,
+        member: &str,
+        status: Option<Bytes>,
+    ) -> Result<Membership, BrokerError> {
+        if status.as_ref().is_some_and(|status| status.len() > MAX_STATUS_BYTES) {
+            return Err(BrokerError::LimitReached {
+                what: "bytes of a member's status",
+                limit: MAX_STATUS_BYTES,
+            });
+        }
         let known = self.broker.groups().get(group)?;
-        let told = known.lock().members.heartbeat(member, self.now());
+        let told = {
+            let members = &mut known.lock().members;
+            members.heartbeat(member, self.now()).and_then(|told| {
+                status.map_or(Ok(()), |status| members.report(member, status))?;
+                Ok(told)
+            })
+        };
         told.map(|told| self.membership(told)).map_err(|error| refused(group, member, error))
     }
 

@@ -36,7 +36,8 @@ embedded! {
         a_topic_made_again_is_another_one
         a_topic_that_is_not_there_is_not_found
         many_make_the_same_topic_and_one_succeeds
-        deletion_meets_everything_else;
+        deletion_meets_everything_else
+        internal_topics_are_written_by_floe_only;
     append:
         keys_go_where_kafkas_clients_send_them
         the_partition_asked_for_wins
@@ -97,7 +98,8 @@ embedded! {
         concurrent_acknowledgements_never_go_back
         every_partition_has_one_owner
         a_silent_member_is_fenced
-        a_commit_needs_the_partition;
+        a_commit_needs_the_partition
+        what_members_say_of_themselves_is_there_for_others;
     retention:
         old_records_go
         a_partition_keeps_its_bytes
@@ -107,5 +109,6 @@ embedded! {
     health:
         a_healthy_engine_is_writable
         a_stopped_engine_refuses
-        an_ephemeral_engine_leaves_nothing;
+        an_ephemeral_engine_leaves_nothing
+        a_log_keeps_its_id;
 }

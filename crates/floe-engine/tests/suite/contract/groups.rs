@@ -169,7 +169,7 @@ async fn settle(engine: &Engine, members: &[String]) -> Vec<Membership> {
     loop {
         let mut told = Vec::new();
         for member in members {
-            told.push(engine.heartbeat("g", member).await.unwrap());
+            told.push(engine.heartbeat("g", member, None).await.unwrap());
         }
         let owned: Vec<_> = told.iter().flat_map(|member| member.assignment.clone()).collect();
         assert_eq!(owned.iter().collect::<BTreeSet<_>>().len(), owned.len(), "one owner at a time");
@@ -207,14 +207,14 @@ pub(crate) async fn a_silent_member_is_fenced(stage: &Stage) {
     engine.commit("g", Some((&first.member, first.generation)), at(1)).await.unwrap();
     let second = engine.join_group("g", "two", vec!["t".into()], SESSION).await.unwrap();
     stage.clocks.pass(SESSION / 2);
-    engine.heartbeat("g", &second.member).await.unwrap();
+    engine.heartbeat("g", &second.member, None).await.unwrap();
     stage.clocks.pass(SESSION / 2);
     let gone = EngineError::MemberUnknown { group: "g".into(), member: first.member.clone() };
     let zombie = engine.commit("g", Some((&first.member, first.generation)), at(2)).await.unwrap_err();
     assert_eq!(zombie, gone);
-    assert_eq!(engine.heartbeat("g", &first.member).await.unwrap_err(), gone);
+    assert_eq!(engine.heartbeat("g", &first.member, None).await.unwrap_err(), gone);
     assert_eq!(engine.leave_group("g", &first.member).await.unwrap_err(), gone);
-    let told = engine.heartbeat("g", &second.member).await.unwrap();
+    let told = engine.heartbeat("g", &second.member, None).await.unwrap();
     assert_eq!(told.assignment, [("t".to_owned(), 0)]);
     engine.commit("g", Some((&second.member, told.generation)), at(3)).await.unwrap();
     assert_eq!(positions(&engine, "g").await, [3]);
@@ -236,4 +236,19 @@ pub(crate) async fn a_commit_needs_the_partition(stage: &Stage) {
         let old = Some((members[member].as_str(), told[member].generation - 1));
         engine.commit("g", old, vec![("t".into(), mine, 0)]).await.unwrap_err();
     }
+}
+
+pub(crate) async fn what_members_say_of_themselves_is_there_for_others(stage: &Stage) {
+    let engine = stage.engine();
+    make(&engine, "t", 1).await;
+    let member = engine.join_group("g", "c", vec!["t".into()], SESSION).await.unwrap().member;
+    let said = |engine: &Engine| engine.describe_group("g").unwrap().members[0].status.clone();
+    assert!(said(&engine).is_empty());
+    engine.heartbeat("g", &member, Some("busy".into())).await.unwrap();
+    engine.heartbeat("g", &member, None).await.unwrap();
+    assert_eq!(said(&engine), "busy", "a heartbeat without a status keeps the last one");
+    let long = vec![b'x'; 16 * 1024 + 1];
+    let refused = engine.heartbeat("g", &member, Some(long.into())).await.unwrap_err();
+    assert!(matches!(refused, EngineError::LimitReached { .. }), "{refused}");
+    assert_eq!(said(&engine), "busy");
 }

@@ -55,3 +55,9 @@ pub(crate) async fn an_ephemeral_engine_leaves_nothing(_: &Stage) {
     assert_eq!(read_all(&engine, "t").await.len(), 3);
     engine.close();
 }
+
+pub(crate) async fn a_log_keeps_its_id(stage: &Stage) {
+    let id = stage.engine().log_id();
+    assert_eq!(stage.reopen().log_id(), id);
+    assert_ne!(Stage::new().engine().log_id(), id);
+}

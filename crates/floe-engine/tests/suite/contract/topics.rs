@@ -212,3 +212,17 @@ async fn one_of_all(engine: &floe_engine::Engine, worker: usize, number: usize) 
     }
     drop(engine.tail("t"));
 }
+
+pub(crate) async fn internal_topics_are_written_by_floe_only(stage: &Stage) {
+    let engine = stage.engine();
+    let internal = EngineError::InternalTopic { topic: "__own".into() };
+    let append = |value: &'static str| append_of("__own", vec![record("k", value)]);
+    assert_eq!(engine.append(append("x")).await.unwrap_err(), internal);
+    engine.create_own_topic(spec("__own", 1)).await.unwrap();
+    engine.append_own(append("mine")).await.unwrap();
+    assert_eq!(engine.append(append("x")).await.unwrap_err(), internal);
+    let engine = stage.reopen();
+    let described = engine.describe_topic("__own").unwrap();
+    assert_eq!(described.partitions[0].end, 1);
+    assert!(engine.topics().is_empty(), "internal topics are not listed");
+}
