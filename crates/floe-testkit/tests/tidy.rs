@@ -10,6 +10,7 @@ use std::{
 
 const MAX_FILE_LINES: usize = 600;
 const MAX_FUNCTION_LINES: usize = 70;
+const MAX_PAGE_LINES: usize = 300;
 /// Names that say nothing about what is inside: a helper belongs beside its caller, or deserves a noun.
 const DRAWERS: &[&str] =
     &["util", "utils", "helper", "helpers", "common", "misc", "types", "manager", "core"];
@@ -19,11 +20,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("floe-broker", &["floe-journal"]),
     ("floe-engine", &["floe-broker", "floe-journal"]),
     ("floe-live", &["floe-engine"]),
-    ("floe-gateway", &["floe-engine", "floe-live"]),
+    ("floe-transform", &[]),
+    ("floe-store", &[]),
+    ("floe-pipeline", &["floe-engine", "floe-store", "floe-transform"]),
+    ("floe-gateway", &["floe-engine", "floe-live", "floe-pipeline", "floe-store", "floe-transform"]),
     ("floe-load", &[]),
     ("floe-testkit", &["floe-journal"]),
-    ("floe", &["floe-engine", "floe-gateway", "floe-journal", "floe-live", "floe-load"]),
-    ("floe-bench", &["floe-load"]),
+    (
+        "floe",
+        &[
+            "floe-engine",
+            "floe-gateway",
+            "floe-journal",
+            "floe-live",
+            "floe-load",
+            "floe-pipeline",
+            "floe-store",
+            "floe-transform",
+        ],
+    ),
+    ("floe-bench", &["floe-testkit"]),
 ];
 
 fn root() -> PathBuf {
@@ -170,6 +186,28 @@ fn nothing_is_left_over() {
         }
     }
     assert!(found.is_empty(), "left over:\n{}", found.join("\n"));
+}
+
+#[test]
+fn pages_are_small_modules_that_write_text() {
+    let modules = files(&root().join("console"), &[".js", ".mjs", ".html"]);
+    assert!(modules.len() > 3, "the console's modules were not found");
+    for path in modules {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().count();
+        assert!(lines <= MAX_PAGE_LINES, "{}: {lines} lines, over {MAX_PAGE_LINES}", shown(&path));
+        for banned in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            " style=",
+            " onclick=",
+        ] {
+            assert!(!text.contains(banned), "{}: {banned}", shown(&path));
+        }
+    }
 }
 
 #[test]
