@@ -99,6 +99,13 @@ fn check(spec: &PipelineSpec) -> Result<(), String> {
             return Err(format!("it reads topic '{}' and writes to it", sink.topic));
         }
     }
+    // Positions are kept by table: the two would take the partition from each other without end.
+    if let Some(twice) = spec.sinks.iter().enumerate().find_map(|(place, sink)| {
+        let table = sink.keeps_positions_in()?;
+        spec.sinks[..place].iter().any(|other| other.keeps_positions_in() == Some(table)).then_some(table.1)
+    }) {
+        return Err(format!("two of its sinks write to the table '{twice}'"));
+    }
     if spec.from.contains(&spec.dead_letter_topic) {
         return Err("it reads its own dead letters: redrive them instead".to_owned());
     }

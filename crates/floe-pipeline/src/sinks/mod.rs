@@ -63,6 +63,15 @@ impl SinkSpec {
             Self::Topic(_) => "topic",
         }
     }
+
+    /// The database (`None` is the event store's) and table in which it keeps positions, if it does.
+    pub(crate) fn keeps_positions_in(&self) -> Option<(Option<&fields::Secret>, &str)> {
+        match self {
+            Self::Events(_) => Some((None, "events")),
+            Self::Sql(sql) => Some((sql.url.as_ref(), &sql.table)),
+            Self::File(_) | Self::Stdout(_) | Self::Webhook(_) | Self::Redis(_) | Self::Topic(_) => None,
+        }
+    }
 }
 
 /// Records of one partition on their way to a sink, in order of offset.

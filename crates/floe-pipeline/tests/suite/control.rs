@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use floe_pipeline::{Directory, FuseSpec};
+use floe_pipeline::{Directory, FuseSpec, PipelineSpec, Start};
 
 use crate::stage::{Arrived, Receiver, Stage, pipeline, texts, until};
 
@@ -173,5 +173,24 @@ async fn what_a_pipeline_does_can_be_seen() {
         directory.get("p").unwrap().committed_per_sec > 0.0
     })
     .await;
+    running.drain(Duration::from_secs(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_read_is_lag_too() {
+    let stage = Stage::new();
+    stage.make("t", 2).await;
+    stage.put("t", 0, &texts(0, 10)).await;
+    stage.put("t", 1, &texts(10, 15)).await;
+    let receiver = Receiver::start(|_| 200).await;
+    let spec = pipeline("p", "t", vec![receiver.sink()]);
+    let latest = PipelineSpec { name: "new".into(), start: Start::Latest, ..spec.clone() };
+    let directory = Directory::new(stage.engine(), &[spec.clone(), latest]);
+    let view = directory.get("p").unwrap();
+    assert_eq!((view.state, view.lag, view.partitions.len()), ("stopped", 15, 2));
+    assert_eq!(directory.get("new").unwrap().lag, 0);
+    let running = stage.start(vec![spec]);
+    until("all is read", async || directory.get("p").unwrap().lag == 0).await;
+    assert_eq!(receiver.taken().len(), 15);
     running.drain(Duration::from_secs(10)).await;
 }

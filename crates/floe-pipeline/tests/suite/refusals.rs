@@ -31,6 +31,8 @@ async fn a_pipeline_that_cannot_work_is_refused_with_its_name() {
         changed(&|spec| spec.sinks.push(sink(json!({ "type": "topic", "topic": "t" }))))
             .contains("writes to it")
     );
+    let table = || sink(json!({ "type": "sql", "table": "rows", "columns": { "v": "." } }));
+    assert!(changed(&|spec| spec.sinks.extend([table(), table()])).contains("the table 'rows'"));
     let why = changed(&|spec| spec.steps.push(Step::Filter(".a ==".into())));
     assert!(why.starts_with("pipeline 'fine': step 1"), "{why}");
     assert!(refused(&stage, vec![fine(), fine()]).contains("two of this name"));

@@ -122,7 +122,8 @@ impl EventStore {
         Followed::new(&self.feed, after, filter)
     }
 
-    /// Resolves when an event of this id is readable. Cancel-safe. Register before appending.
+    /// Resolves when an event of this id is readable. Cancel-safe. Register before appending. While it is kept it has to
+    /// be polled: it may hold one of the few connections for reading.
     pub async fn stored(&self, id: &str) -> StoredEvent {
         let mut waiting = self.feed.wait_for(id);
         loop {
