@@ -58,7 +58,8 @@ pub(crate) fn swagger(openapi: OpenApi) -> Router {
     }))
 }
 
-fn page(mut response: Response, policy: &'static str) -> Response {
+/// What every page carries beside its own policy.
+pub(crate) fn page(mut response: Response, policy: &'static str) -> Response {
     const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));

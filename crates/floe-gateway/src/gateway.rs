@@ -1,4 +1,5 @@
-//! What all doors share: the engine, the live fan-out, the rules of who may call, and the counters.
+//! What all doors share: the engine, the live fan-out, the desks of the pipelines, the rules of who may call, and the
+//! counters.
 
 use std::{
     fmt,
@@ -8,6 +9,9 @@ use std::{
 
 use floe_engine::Engine;
 use floe_live::Live;
+use floe_pipeline::{DeadLetters, Directory};
+use floe_store::EventStore;
+use floe_transform::Schemas;
 use tokio::sync::watch;
 
 use crate::{body::BodyBudget, guard::GuardRules, metrics::Metrics, rates::Rates, receipts::Receipts};
@@ -23,10 +27,47 @@ pub struct GatewayConfig {
     pub max_connections: Option<usize>,
 }
 
+/// What the doors lead to.
+#[derive(Clone, Debug)]
+pub struct GatewayParts {
+    /// The log.
+    pub engine: Engine,
+    /// The live fan-out of the same log.
+    pub live: Live,
+    /// The desk of its pipelines.
+    pub directory: Directory,
+    /// What they could not deliver.
+    pub dead_letters: DeadLetters,
+    /// The event service; `None` where nothing stores events: `/v1/event` then only accepts.
+    pub events: Option<EventService>,
+}
+
+/// The event service behind `/v1`.
+#[derive(Clone, Debug)]
+pub struct EventService {
+    /// Where the pipeline `events-store` puts events.
+    pub store: EventStore,
+    /// What an event of each type must fulfil to be accepted at `/v1`: the same that the pipeline asks.
+    pub schemas: Arc<Schemas>,
+}
+
+impl GatewayParts {
+    /// Those of an engine without configured pipelines and without event service. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn of(engine: Engine) -> Self {
+        Self {
+            live: Live::new(engine.clone()),
+            directory: Directory::new(engine.clone(), &[]),
+            dead_letters: DeadLetters::new(engine.clone()),
+            events: None,
+            engine,
+        }
+    }
+}
+
 /// The state behind every route.
 pub struct Gateway {
-    engine: Engine,
-    live: Live,
+    parts: GatewayParts,
     guard: GuardRules,
     metrics: Metrics,
     receipts: Receipts,
@@ -38,12 +79,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The doors of `engine`. Nothing runs until [`crate::serve`] is called.
+    /// The doors to these parts. Nothing runs until [`crate::serve`] is called.
     #[must_use]
-    pub fn new(engine: Engine, live: Live, config: &GatewayConfig) -> Arc<Self> {
+    pub fn new(parts: GatewayParts, config: &GatewayConfig) -> Arc<Self> {
         Arc::new(Self {
-            engine,
-            live,
+            parts,
             guard: GuardRules::new(&config.allowed_hosts, &config.allowed_origins),
             metrics: Metrics::new(),
             receipts: Receipts::default(),
@@ -58,13 +98,25 @@ impl Gateway {
     /// The log.
     #[must_use]
     pub fn engine(&self) -> &Engine {
-        &self.engine
+        &self.parts.engine
     }
 
     /// The live fan-out.
     #[must_use]
     pub fn live(&self) -> &Live {
-        &self.live
+        &self.parts.live
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.parts.directory
+    }
+
+    pub(crate) fn dead_letters(&self) -> &DeadLetters {
+        &self.parts.dead_letters
+    }
+
+    pub(crate) fn events(&self) -> Option<&EventService> {
+        self.parts.events.as_ref()
     }
 
     /// Turns true, once, when the server begins to stop: waits end early, streams say goodbye.
@@ -124,7 +176,7 @@ impl Gateway {
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gateway")
-            .field("engine", &self.engine)
+            .field("engine", &self.parts.engine)
             .field("guard", &self.guard)
             .finish_non_exhaustive()
     }

@@ -6,6 +6,7 @@ use axum::{extract::State, response::Response};
 use floe_engine::{Delivery, DeliveryMode, EngineError, GroupDescription, GroupState, OffsetSpec, Poll};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::{
@@ -53,12 +54,16 @@ pub(crate) struct MemberView {
     client_id: String,
     partitions: Vec<TopicPartition>,
     last_seen: Option<String>,
+    /// What it last said of itself, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    status: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TopicPartition {
-    topic: String,
-    partition: u32,
+    pub(crate) topic: String,
+    pub(crate) partition: u32,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -321,7 +326,13 @@ impl Place {
     }
 }
 
-fn within(name: &str, number: Option<u64>, least: u64, most: u64) -> Result<Option<u64>, ApiError> {
+/// A number of a body's field, within its range.
+pub(crate) fn within(
+    name: &str,
+    number: Option<u64>,
+    least: u64,
+    most: u64,
+) -> Result<Option<u64>, ApiError> {
     match number {
         Some(number) if !(least..=most).contains(&number) => Err(ApiError::bad_request(format!(
             "{name}: {number} is not a whole number from {least} to {most}"
@@ -421,7 +432,6 @@ fn view(group: GroupDescription) -> GroupView {
 
 /// A group's members with the time they were last heard of.
 pub(crate) fn members(group: &GroupDescription) -> Vec<MemberView> {
-    let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
     let member = |member: &floe_engine::MemberDescription| MemberView {
         id: member.id.clone(),
         client_id: member.client_id.clone(),
@@ -430,7 +440,8 @@ pub(crate) fn members(group: &GroupDescription) -> Vec<MemberView> {
             .iter()
             .map(|(topic, partition)| TopicPartition { topic: topic.clone(), partition: *partition })
             .collect(),
-        last_seen: i64::try_from(now - i128::from(member.last_seen_ms)).ok().and_then(timestamp::format),
+        last_seen: timestamp::ago(member.last_seen_ms),
+        status: serde_json::from_slice(&member.status).ok(),
     };
     group.members.iter().map(member).collect()
 }

@@ -13,12 +13,13 @@ use crate::{
     json::answer,
     params::RawParams,
     problem::{ApiError, Code, Problem},
+    troubles::{self, Trouble},
 };
 
 /// How the server is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
-    /// `ok`, `degraded` (reads only, or damage was found) or `stopping`.
+    /// `ok`, `degraded` (reads only, damage was found, or what `reasons` says) or `stopping`.
     status: &'static str,
     uptime_sec: u64,
     topics: usize,
@@ -26,9 +27,24 @@ pub(crate) struct Health {
     subscribers: usize,
     version: &'static str,
     engine: &'static str,
+    /// Which log this is; no other one has this id.
+    log_id: String,
     storage: &'static str,
     /// Ranges found damaged on disk; they are not served.
     damaged_ranges: usize,
+    /// Pipelines that stopped or can't deliver, a store or Redis that can't be reached. Events are accepted and read all
+    /// the same.
+    reasons: Vec<Trouble>,
+}
+
+/// Whether it can take work, and what doesn't work behind that.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Ready {
+    /// `ok`, or `degraded` for the `reasons` given.
+    #[schema(example = "ok")]
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<Trouble>,
 }
 
 /// A single word.
@@ -48,10 +64,11 @@ pub(crate) async fn health(
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
     let engine = gateway.engine().health();
+    let reasons = troubles::of(&gateway);
     let status = match engine.storage {
         _ if gateway.is_stopping() => "stopping",
         StorageState::Stopping => "stopping",
-        StorageState::Writable if engine.damage.is_empty() => "ok",
+        StorageState::Writable if engine.damage.is_empty() && reasons.is_empty() => "ok",
         StorageState::Writable | StorageState::Full | StorageState::Failed => "degraded",
     };
     let health = Health {
@@ -61,8 +78,10 @@ pub(crate) async fn health(
         subscribers: gateway.live().total_subscribers(),
         version: env!("CARGO_PKG_VERSION"),
         engine: engine.engine,
+        log_id: gateway.engine().log_id(),
         storage: storage_name(engine.storage),
         damaged_ranges: engine.damage.len(),
+        reasons,
     };
     Ok(answer(StatusCode::OK, health))
 }
@@ -75,12 +94,15 @@ pub(crate) async fn live(params: RawParams) -> Result<Response, ApiError> {
 }
 
 /// Whether it can take work
+///
+/// A server whose store or pipelines are in trouble still accepts and keeps events, so it stays ready: taking it away from
+/// its clients would lose what it can do. `status` is `degraded` then.
 #[utoipa::path(
     get,
     path = "/health/ready",
     tag = "operations",
     responses(
-        (status = 200, description = "It can", body = Status),
+        (status = 200, description = "It can", body = Ready),
         (status = 503, description = "It can't, and why", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -94,7 +116,11 @@ pub(crate) async fn ready(
         return not_ready(Code::Unavailable, "the server is stopping");
     }
     match gateway.engine().health().storage {
-        StorageState::Writable => Ok(answer(StatusCode::OK, Status { status: "ok" })),
+        StorageState::Writable => {
+            let reasons = troubles::of(&gateway);
+            let status = if reasons.is_empty() { "ok" } else { "degraded" };
+            Ok(answer(StatusCode::OK, Ready { status, reasons }))
+        }
         StorageState::Full => {
             not_ready(Code::StorageFull, "the disk is full; reads go on, writing resumes by itself")
         }

@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, Request},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -35,6 +35,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for JsonBody<T> {
 /// An answer in JSON.
 pub(crate) fn answer<T: Serialize>(status: StatusCode, value: T) -> Response {
     (status, Json(value)).into_response()
+}
+
+/// An answer whose JSON was written by hand.
+pub(crate) fn written(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// The media type of a body in lower case, without parameters.

@@ -19,13 +19,18 @@ mod params;
 mod timestamp;
 
 mod cloudevents;
+mod dead_letters;
+mod group_members;
 mod groups;
 mod health;
 mod metrics;
+mod pipelines;
 mod records;
 mod scrape;
+mod scrape_pipelines;
 mod stats;
 mod topics;
+mod troubles;
 
 mod live_doors;
 mod sse;
@@ -35,9 +40,10 @@ mod dialects;
 mod rates;
 mod receipts;
 
+mod console;
 mod docs;
 
-pub use gateway::{Gateway, GatewayConfig};
+pub use gateway::{EventService, Gateway, GatewayConfig, GatewayParts};
 pub use problem::{ApiError, Code, FieldFault, Problem, code_of};
 pub use routes::openapi;
 pub use server::{ConnectionPlace, serve};

@@ -74,15 +74,48 @@ pub const POLL_TOPICS_MAX: usize = 100;
 pub const LEASE_MS_DEFAULT: u64 = 30_000;
 /// Longest lease of a delivery: 12 hours.
 pub const LEASE_MS_MAX: u64 = 12 * 60 * 60 * 1000;
+/// A member's name of its own, in bytes.
+pub const MEMBER_NAME_BYTES_MAX: usize = 256;
+/// What a member may say of itself with a heartbeat, in bytes.
+pub const MEMBER_STATUS_BYTES_MAX: usize = 16 * 1024;
+/// Shortest session of a member.
+pub const SESSION_MS_MIN: u64 = 1_000;
+/// Longest session of a member: an hour.
+pub const SESSION_MS_MAX: u64 = 60 * 60 * 1000;
+/// Positions of one commit.
+pub const COMMIT_OFFSETS_MAX: usize = 10_000;
 /// Groups that a topic's description names.
 pub const TOPIC_GROUPS_MAX: usize = 1_000;
 /// Topics, and groups, that one scrape of the metrics lists; how many were left out is a metric too.
 pub const SCRAPED_MAX: usize = 10_000;
 
+/// The reason of a pause, in bytes.
+pub const PAUSE_REASON_BYTES_MAX: usize = 1024;
+/// Dead letters of one page, when nothing is asked.
+pub const DEAD_LETTERS_PAGE_DEFAULT: usize = 100;
+/// Dead letters of one page.
+pub const DEAD_LETTERS_PAGE_MAX: usize = 1_000;
+/// Dead letters that one request may name by their ids.
+pub const DEAD_LETTER_IDS_MAX: usize = 10_000;
+/// Fastest rate of a redrive that asks for one, records per second.
+pub const REDRIVE_RATE_MAX: f64 = 1_000_000.0;
+
 /// Event ids that `/get_status?event_id=` remembers; the oldest are forgotten.
 pub const RECEIPTS_MAX: usize = 100_000;
 /// Longest event id, in bytes.
 pub const EVENT_ID_BYTES_MAX: usize = 255;
+/// An activity event's type, and its user, in bytes.
+pub const EVENT_NAME_BYTES_MAX: usize = 255;
+/// Faults that one answer names.
+pub const FIELD_FAULTS_MAX: usize = 100;
+/// Stored events of one page, when nothing is asked.
+pub const STORED_EVENTS_DEFAULT: usize = 100;
+/// Stored events of one page.
+pub const STORED_EVENTS_MAX: usize = 1_000;
+/// How long `?wait=stored` waits when nothing is asked.
+pub const STORED_WAIT_MS_DEFAULT: u64 = 10_000;
+/// Shortest span of time that events are counted by.
+pub const COUNT_SPAN_MIN: Duration = Duration::from_secs(1);
 /// Topics whose rates are sampled; one more is answered with rates of 0.
 pub const SAMPLED_TOPICS_MAX: usize = 64;
 /// Time between two samples.

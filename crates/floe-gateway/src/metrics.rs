@@ -16,6 +16,7 @@ use crate::{
     params::RawParams,
     problem::{ApiError, Code},
     scrape::Scrape,
+    scrape_pipelines::PipelineScrape,
 };
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -83,6 +84,7 @@ pub(crate) async fn metrics(
     params.only(&[])?;
     let mut scraped = Registry::default();
     scraped.register_collector(Box::new(Scrape::of(&gateway)));
+    scraped.register_collector(Box::new(PipelineScrape::of(&gateway).await));
     let mut out = String::with_capacity(16 * 1024);
     let written = text::encode_registry(&mut out, &gateway.metrics().registry.lock())
         .and_then(|()| text::encode_registry(&mut out, &scraped))

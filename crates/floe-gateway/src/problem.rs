@@ -28,6 +28,8 @@ pub enum Code {
     TopicExists,
     /// The request contradicts the state of things.
     Conflict,
+    /// The offset is not stored, or not any more; `start` and `end` say what is.
+    OffsetOutOfRange,
     /// A record or a body is over its limit.
     RecordTooLarge,
     /// A content type or coding that isn't taken here.
@@ -77,6 +79,9 @@ impl Code {
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND, "There is nothing here"),
             Self::TopicExists => ("TOPIC_EXISTS", StatusCode::CONFLICT, "The topic already exists"),
             Self::Conflict => ("CONFLICT", StatusCode::CONFLICT, "The request contradicts the current state"),
+            Self::OffsetOutOfRange => {
+                ("OFFSET_OUT_OF_RANGE", StatusCode::RANGE_NOT_SATISFIABLE, "The offset is not stored")
+            }
             Self::RecordTooLarge => {
                 ("RECORD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "The content is too large")
             }
@@ -112,6 +117,8 @@ pub struct ApiError {
     retry_after_seconds: Option<u16>,
     close: bool,
     errors: Vec<FieldFault>,
+    /// Of an offset that isn't stored: the first that is, and the one behind the newest.
+    stored: Option<(i64, i64)>,
 }
 
 /// One way in which content fails its schema.
@@ -134,6 +141,7 @@ impl ApiError {
             retry_after_seconds: None,
             close: false,
             errors: Vec::new(),
+            stored: None,
         }
     }
 
@@ -188,6 +196,18 @@ impl ApiError {
         self
     }
 
+    /// What fails the schema, and where.
+    #[must_use]
+    pub fn faults(&self) -> &[FieldFault] {
+        &self.errors
+    }
+
+    /// Of an offset that isn't stored: the first that is, and the one behind the newest.
+    #[must_use]
+    pub fn stored(&self) -> Option<(i64, i64)> {
+        self.stored
+    }
+
     /// Its code.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -221,6 +241,12 @@ pub struct Problem {
     /// With `UNPROCESSABLE`: what fails the schema, and where.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldFault>,
+    /// With an offset that isn't stored: the first that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<i64>,
+    /// With an offset that isn't stored: the one behind the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<i64>,
 }
 
 impl IntoResponse for ApiError {
@@ -232,6 +258,8 @@ impl IntoResponse for ApiError {
             detail: self.detail,
             code: self.code,
             errors: self.errors,
+            start: self.stored.map(|(start, _)| start),
+            end: self.stored.map(|(_, end)| end),
         };
         // A document of strings and a number can't fail to serialise; an empty body would still carry the status.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
@@ -287,7 +315,11 @@ pub fn code_of(error: &EngineError) -> (Code, Option<u16>) {
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let (code, retry_after_seconds) = code_of(&error);
-        Self { retry_after_seconds, ..Self::new(code, error.to_string()) }
+        let stored = match &error {
+            EngineError::OffsetOutOfRange { start, end, .. } => Some((*start, *end)),
+            _ => None,
+        };
+        Self { retry_after_seconds, stored, ..Self::new(code, error.to_string()) }
     }
 }
 

@@ -60,6 +60,22 @@ impl Receipts {
         }
     }
 
+    /// Notes where an event went that came before all that is noted. Only while there is room, and of an id that is known
+    /// already the known place counts. Answers whether there is room for more.
+    pub(crate) fn note_older(&self, topic: &str, id: &str, placement: Placement) -> bool {
+        let mut book = self.0.lock();
+        if book.order.len() >= RECEIPTS_MAX {
+            return false;
+        }
+        if !book.by_id.contains_key(id) {
+            let receipt = Receipt { topic: book.topic(topic), placement };
+            let id: Arc<str> = id.into();
+            book.order.push_front(Arc::clone(&id));
+            book.by_id.insert(id, receipt);
+        }
+        true
+    }
+
     pub(crate) fn find(&self, id: &str) -> Option<Receipt> {
         self.0.lock().by_id.get(id).cloned()
     }
@@ -80,5 +96,21 @@ mod tests {
         receipts.note("events", [("1", at(9))].into_iter());
         assert_eq!(receipts.find("1").unwrap().placement, at(9));
         assert_eq!(receipts.0.lock().order.len(), RECEIPTS_MAX);
+    }
+
+    #[test]
+    fn what_came_earlier_is_noted_while_there_is_room() {
+        let receipts = Receipts::default();
+        let at = |offset| Placement { partition: 0, offset, timestamp: 0 };
+        receipts.note("events", [("new", at(9))].into_iter());
+        assert!(receipts.note_older("events", "new", at(1)));
+        assert!(receipts.note_older("events", "old", at(2)));
+        assert_eq!(receipts.find("new").unwrap().placement, at(9));
+        let ids: Vec<String> = (2..RECEIPTS_MAX).map(|n| n.to_string()).collect();
+        receipts.note("events", ids.iter().map(|id| (id.as_str(), at(1))));
+        assert!(!receipts.note_older("events", "late", at(3)));
+        receipts.note("events", [("one more", at(4))].into_iter());
+        assert_eq!((receipts.find("old"), receipts.find("late")), (None, None));
+        assert!(receipts.find("new").is_some());
     }
 }

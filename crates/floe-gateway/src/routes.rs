@@ -8,9 +8,9 @@ use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    dialects, docs,
+    console, dead_letters, dialects, docs,
     gateway::Gateway,
-    groups, health, live_doors, metrics,
+    group_members, groups, health, live_doors, metrics, pipelines,
     problem::{Problem, unknown_path, wrong_method},
     records, stats, topics,
 };
@@ -27,9 +27,12 @@ use crate::{
         (name = "topics", description = "Make, list, describe, change, delete"),
         (name = "records", description = "Store and read"),
         (name = "groups", description = "Consumer groups without a consumer to keep alive"),
+        (name = "pipelines", description = "From topics to sinks: what they are doing; pause and resume"),
+        (name = "dead letters", description = "What pipelines could not deliver: look, redrive, discard"),
         (name = "live", description = "WebSocket and Server-Sent Events"),
         (name = "pub/sub (seed 000)", description = "Topics, e-mail subscribers, reading by key"),
         (name = "ingestion (seed 001)", description = "Any JSON in, and how far it has come"),
+        (name = "activity (seed 003)", description = "Typed events in, stored, found, counted, followed"),
         (name = "operations", description = "Health, numbers, metrics"),
         (name = "documents", description = "Pages for people"),
     )
@@ -61,16 +64,24 @@ fn writes() -> OpenApiRouter<Arc<Gateway>> {
     OpenApiRouter::new()
         .routes(routes!(records::produce))
         .routes(routes!(dialects::register_event))
+        .routes(routes!(dialects::track_event))
         .routes(routes!(dialects::write))
         .routes(routes!(dialects::create_topic))
         .routes(routes!(dialects::delete_topic))
         .routes(routes!(dialects::subscribe))
         .routes(routes!(dialects::unsubscribe))
+        .routes(routes!(records::append_batch))
+        .routes(routes!(records::read_batch))
+        .routes(routes!(group_members::join))
+        .routes(routes!(group_members::heartbeat))
+        .routes(routes!(group_members::leave))
+        .routes(routes!(group_members::commit))
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(live_doors::web_socket))
         .routes(routes!(live_doors::event_stream))
+        .routes(routes!(dialects::follow_events))
 }
 
 /// Routes with answers that may be large: compressed if the client asks for it.
@@ -84,11 +95,26 @@ fn reads() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(groups::poll))
         .routes(routes!(groups::ack))
         .routes(routes!(groups::reset))
+        .routes(routes!(pipelines::list))
+        .routes(routes!(pipelines::describe))
+        .routes(routes!(pipelines::pause))
+        .routes(routes!(pipelines::resume))
+        .routes(routes!(dead_letters::counts))
+        .routes(routes!(dead_letters::list, dead_letters::discard))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::redrive))
         .routes(routes!(dialects::read))
+        .routes(routes!(dialects::list_events, dialects::track_events))
+        .routes(routes!(dialects::count_events))
+        .routes(routes!(dialects::find_event, dialects::erase_event))
         .routes(routes!(dialects::get_status))
         .routes(routes!(stats::stats))
         .routes(routes!(metrics::metrics))
         .routes(routes!(docs::landing))
+        .routes(routes!(console::client))
+        .routes(routes!(console::live_page))
+        .routes(routes!(console::live_script))
+        .routes(routes!(console::live_style))
         .routes(routes!(docs::redoc))
         .layer(CompressionLayer::new())
 }

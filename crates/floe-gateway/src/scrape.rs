@@ -129,7 +129,8 @@ impl Scrape {
     }
 }
 
-fn gauge(
+/// Encodes one number.
+pub(crate) fn gauge(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -140,6 +141,6 @@ fn gauge(
 }
 
 /// A gauge is signed; what doesn't fit is shown as the largest number there is.
-fn as_i64(value: impl TryInto<i64>) -> i64 {
+pub(crate) fn as_i64(value: impl TryInto<i64>) -> i64 {
     value.try_into().unwrap_or(i64::MAX)
 }

@@ -48,12 +48,14 @@ pub async fn serve(
         let door = Door { gateway: Arc::clone(&gateway), router: router.clone(), on_loopback };
         acceptors.spawn(accept(listener, door, Arc::clone(&places)));
     }
-    // A set of one: dropping it, however this function ends, ends the task.
-    let mut sampler = JoinSet::new();
-    sampler.spawn(sample(Arc::clone(&gateway)));
+    // Dropping the set, however this function ends, ends its tasks.
+    let mut beside = JoinSet::new();
+    beside.spawn(sample(Arc::clone(&gateway)));
+    let recalling = Arc::clone(&gateway);
+    beside.spawn(async move { dialects::recall_receipts(&recalling).await });
     shutdown.await;
     gateway.begin_stop();
-    drop(sampler);
+    drop(beside);
     let finish = async {
         while acceptors.join_next().await.is_some() {}
         // What was upgraded has left its connection's task, but not given its place back.
@@ -262,7 +264,7 @@ async fn sample(gateway: Arc<Gateway>) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        let totals_of = |topic: &str| dialects::ingest_totals(gateway.engine(), topic).ok();
+        let totals_of = |topic: &str| dialects::ingest_totals(&gateway, topic).ok();
         gateway.rates().sample(now, totals_of);
         // Nobody has to ask for the usual topic's rates first.
         if let Some(totals) = totals_of(dialects::EVENTS_TOPIC) {

@@ -266,10 +266,9 @@ fn write_event(out: &mut Vec<u8>, name: &str, data: &serde_json::Value) {
 #[cfg(test)]
 mod tests {
     use floe_engine::{Clock, Cursor, EmbeddedConfig, Engine, Header, TopicSpec};
-    use floe_live::Live;
 
     use super::*;
-    use crate::GatewayConfig;
+    use crate::{GatewayConfig, GatewayParts};
 
     #[test]
     fn no_value_can_end_its_event_or_begin_another() {
@@ -331,7 +330,7 @@ mod tests {
         .unwrap();
         let spec = TopicSpec { name: "t".into(), partitions: 1, config: Default::default() };
         engine.create_topic(spec).await.unwrap();
-        let gateway = Gateway::new(engine.clone(), Live::new(engine.clone()), &GatewayConfig::default());
+        let gateway = Gateway::new(GatewayParts::of(engine.clone()), &GatewayConfig::default());
         let (subscription, opening) = open(&gateway, "t", TopicStart::Latest).unwrap();
         let mut follower = Follower::new(&gateway, subscription, opening);
         assert!(follower.next().await.unwrap().starts_with(b"retry: 1000\nid: "));

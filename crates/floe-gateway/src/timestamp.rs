@@ -23,6 +23,12 @@ pub(crate) fn format(ms: i64) -> Option<String> {
     text(ms).and_then(|text| String::from_utf8(text.to_vec()).ok())
 }
 
+/// The time so many milliseconds ago, as text.
+pub(crate) fn ago(ms: u64) -> Option<String> {
+    let now = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+    i64::try_from(now - i128::from(ms)).ok().and_then(format)
+}
+
 /// The time that an RFC 3339 text stands for; finer parts than milliseconds are cut.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;

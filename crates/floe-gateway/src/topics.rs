@@ -121,6 +121,8 @@ struct TopicLine {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TopicView {
     topic: String,
+    /// A topic that is deleted and made again has another one.
+    id: u64,
     partitions: Vec<PartitionView>,
     config: BTreeMap<String, String>,
     /// Live WebSocket and SSE subscriptions.
@@ -292,6 +294,7 @@ fn view(gateway: &Gateway, described: TopicDescription) -> TopicView {
         subscribers: gateway.live().subscribers(&described.name),
         partitions: described.partitions.into_iter().map(partition).collect(),
         topic: described.name,
+        id: described.id,
         config: described.config,
         groups,
         groups_omitted,

@@ -1,15 +1,13 @@
 //! Seed 001, the way in: `POST /register_event` takes any JSON object and stores it as it was sent.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use axum::{
     extract::{Request, State},
     response::Response,
 };
 use bytes::Bytes;
-use floe_engine::{
-    Append, Appended, Engine, EngineError, Header, NewRecord, OffsetSpec, PartitionRead, Placement, TopicSpec,
-};
+use floe_engine::{Append, Appended, EngineError, NewRecord, Placement};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{
     Deserialize, Deserializer,
@@ -17,24 +15,16 @@ use serde::{
 };
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
+use super::events_topic::{self, EVENTS_TOPIC, EventId, own_id, recall_ids};
 use crate::{
     body,
     gateway::Gateway,
     idempotency, json, json_text,
-    limits::EVENT_ID_BYTES_MAX,
     params::{Params, write_failure},
     problem::{ApiError, Problem},
     records::{count, json_content_type, key_bytes, lines, write_number, write_str},
 };
-
-/// The topic that events go to when none is named; made on first use.
-pub(crate) const EVENTS_TOPIC: &str = "events";
-/// Its partitions: as many consumers can share the work.
-const EVENTS_PARTITIONS: u32 = 12;
-/// The record header that holds an event's id when its body has none.
-const EVENT_ID_HEADER: &str = "event-id";
 
 /// Register events
 ///
@@ -91,7 +81,7 @@ pub(crate) async fn register_event(
             Ok(appended) => break (ids, single, appended),
             // The first event of all. Its records are gone with the attempt, its text is still there.
             Err(EngineError::TopicNotFound { .. }) if topic == EVENTS_TOPIC && !topic_made => {
-                make_events_topic(gateway.engine()).await?;
+                events_topic::make(gateway.engine()).await?;
                 topic_made = true;
             }
             Err(error) => return Err(write_failure(error)),
@@ -117,7 +107,7 @@ pub(crate) struct Registered {
     offset: i64,
 }
 
-fn says_lines(headers: &HeaderMap) -> Result<bool, ApiError> {
+pub(super) fn says_lines(headers: &HeaderMap) -> Result<bool, ApiError> {
     if json::is_plain_json(headers) {
         return Ok(false);
     }
@@ -127,22 +117,6 @@ fn says_lines(headers: &HeaderMap) -> Result<bool, ApiError> {
         ) => Ok(true),
         _ => json::require_json(headers).map(|()| false),
     }
-}
-
-/// Another first event may make it at the same time.
-async fn make_events_topic(engine: &Engine) -> Result<(), EngineError> {
-    let spec =
-        TopicSpec { name: EVENTS_TOPIC.into(), partitions: EVENTS_PARTITIONS, config: BTreeMap::new() };
-    match engine.create_topic(spec).await {
-        Ok(_) | Err(EngineError::TopicExists { .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// An event's id, and whether it was made here.
-struct EventId {
-    text: String,
-    made: bool,
 }
 
 struct Batch {
@@ -179,15 +153,15 @@ impl Batch {
         json::require_object(text)?;
         json_text::inspect(text)?;
         let event: Event<'_> = serde_json::from_slice(text).map_err(|error| json::syntax_in_line(&error))?;
-        let id = event.id.or(event.event_id).map(|raw| given_id(raw.get())).transpose()?.flatten();
+        let id = own_id([event.id, event.event_id])?;
         let mut headers = Vec::with_capacity(2);
         headers.push(json_content_type());
         let id = match id {
-            Some(text) => EventId { text, made: false },
+            Some(text) => EventId::own(text),
             None => {
-                let text = Uuid::now_v7().to_string();
-                headers.push(Header { name: EVENT_ID_HEADER.into(), value: Some(text.clone().into()) });
-                EventId { text, made: true }
+                let (id, header) = EventId::make();
+                headers.push(header);
+                id
             }
         };
         let key = match event.key.map(|raw| key_bytes(body, raw.get())).transpose()?.flatten() {
@@ -202,45 +176,6 @@ impl Batch {
         });
         self.ids.push(id);
         Ok(())
-    }
-}
-
-/// The id in an event's body: a string or a number; null is none.
-fn given_id(raw: &str) -> Result<Option<String>, ApiError> {
-    let id = match raw.as_bytes().first() {
-        Some(b'n') => return Ok(None),
-        Some(b'"') => {
-            serde_json::from_str::<Cow<'_, str>>(raw).map_err(|error| json::syntax(&error).at("id"))?
-        }
-        Some(b'-' | b'0'..=b'9') => Cow::Borrowed(raw),
-        _ => return Err(ApiError::bad_request("id: an event's id is a string or a number")),
-    };
-    if !(1..=EVENT_ID_BYTES_MAX).contains(&id.len()) {
-        let detail = format!("id: it has {} bytes, 1 to {EVENT_ID_BYTES_MAX} are taken", id.len());
-        return Err(ApiError::bad_request(detail));
-    }
-    Ok(Some(id.into_owned()))
-}
-
-/// Of a replayed request, the ids that were made the first time: they were stored with the records. An id that is
-/// gone with its record, by retention, stays the new one.
-async fn recall_ids(engine: &Engine, topic: &str, ids: &mut [EventId], placements: &[Placement]) {
-    for (id, placement) in ids.iter_mut().zip(placements).filter(|(id, _)| id.made) {
-        let read = PartitionRead {
-            topic: topic.to_owned(),
-            partition: placement.partition,
-            from: OffsetSpec::Offset(placement.offset),
-            max_records: 1,
-            max_bytes: 1,
-            wait: Duration::ZERO,
-        };
-        let Ok(page) = engine.read(read).await else { continue };
-        let record = page.records.into_iter().find(|record| record.offset == placement.offset);
-        let first = record
-            .and_then(|record| record.headers.into_iter().find(|header| header.name == EVENT_ID_HEADER));
-        if let Some(text) = first.and_then(|header| String::from_utf8(header.value?.to_vec()).ok()) {
-            id.text = text;
-        }
     }
 }
 
@@ -360,8 +295,8 @@ mod tests {
         assert!(!batch.single);
         assert_eq!(batch.ids[0].text, "7");
         assert_eq!(batch.records[0].key.as_deref(), Some(&b"42"[..]));
-        assert_eq!(Uuid::parse_str(&batch.ids[1].text).unwrap().get_version_num(), 7);
-        assert_eq!(batch.records[1].headers[1].name, EVENT_ID_HEADER);
+        assert_eq!(uuid::Uuid::parse_str(&batch.ids[1].text).unwrap().get_version_num(), 7);
+        assert_eq!(batch.records[1].headers[1].name, "event-id");
     }
 
     #[test]

@@ -3,45 +3,49 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::{extract::State, response::Response};
-use floe_engine::{Engine, EngineError, GroupDescription};
+use floe_engine::EngineError;
+use floe_pipeline::{PipelineView, WorkerView};
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::ingest::EVENTS_TOPIC;
+use super::{event_status, events_topic::EVENTS_TOPIC};
 use crate::{
     gateway::Gateway,
-    groups::{MemberView, members},
+    groups::TopicPartition,
     json::answer,
     params::{RawParams, check_topic},
-    problem::{ApiError, Code, Problem},
+    problem::{ApiError, Problem},
     rates::Totals,
     timestamp,
 };
 
-/// The consumer group of the pipeline that stores events; what it has committed is processed.
-const STORE_GROUP: &str = "events-store";
-/// Where that pipeline puts what it can't store.
-const STORE_DEAD_LETTERS: &str = "dlq.events-store";
+/// The pipeline that puts events into the store.
+pub(super) const STORE_PIPELINE: &str = "events-store";
 
 /// How far a topic's events have come.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct IngestStatus {
     topic: String,
+    /// The pipeline that the numbers are about: `events-store` if it reads the topic, else the first that does by name.
+    pipeline: Option<String>,
     partitions: Vec<PartitionStatus>,
     /// Events ever accepted.
     accepted: u64,
-    /// Events stored by the pipeline `events-store`. At rest `accepted == processed + dead_lettered`.
+    /// Events that the pipeline has dealt with and not dead-lettered. At rest `accepted == processed + dead_lettered`.
     processed: u64,
-    /// Deliveries that were tried again.
+    /// Attempts that failed and were made again, since the workers started.
     retried: u64,
-    /// Events that could not be stored and wait in the topic `dlq.events-store`.
+    /// Events that could not be processed and are in the pipeline's topic of dead letters. (Of a pipeline that reads
+    /// several topics, those of all of them.)
     dead_lettered: u64,
-    /// Accepted, and neither stored nor dead-lettered yet.
+    /// Accepted, and neither processed nor dead-lettered yet.
     in_flight: u64,
     lag: u64,
     rates: RatesView,
-    consumers: Vec<MemberView>,
+    consumers: Vec<ConsumerView>,
+    /// All pipelines that read the topic.
+    pipelines: Vec<ReaderStatus>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,27 +58,34 @@ struct PartitionStatus {
     lag: u64,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct RatesView {
     accepted_per_sec: f64,
     processed_per_sec: f64,
 }
 
-/// How far one event has come.
+/// A worker of the pipeline.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct EventStatus {
-    event_id: String,
-    /// `accepted`, or `stored` once the pipeline `events-store` has committed it.
-    status: &'static str,
-    topic: String,
-    partition: u32,
-    offset: i64,
-    accepted_at: Option<String>,
+struct ConsumerView {
+    id: String,
+    client_id: String,
+    partitions: Vec<TopicPartition>,
+    last_seen: Option<String>,
+}
+
+/// One pipeline that reads the topic.
+#[derive(Debug, Serialize, ToSchema)]
+struct ReaderStatus {
+    pipeline: String,
+    /// As in `GET /pipelines`.
+    state: &'static str,
+    processed: u64,
+    dead_lettered: u64,
 }
 
 /// How far events have come
 ///
-/// With `event_id`, how far that event has: known of the newest 100,000 events that this server accepted.
+/// With `event_id`, how far that event has: through every pipeline that reads its topic.
 #[utoipa::path(
     get,
     path = "/get_status",
@@ -84,7 +95,7 @@ pub(crate) struct EventStatus {
         ("event_id" = Option<String>, Query, description = "Only this event"),
     ),
     responses(
-        (status = 200, description = "Offsets, counts and rates; or with `event_id`, an `EventStatus`", body = IngestStatus),
+        (status = 200, description = "Offsets, counts and rates; or with `event_id`, an `EventStatus`", body = StatusEither),
         (status = 404, description = "No such topic, or an event that isn't known (any more)", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -94,49 +105,66 @@ pub(crate) async fn get_status(
 ) -> Result<Response, ApiError> {
     let params = params.only(&["topic", "event_id"])?;
     if let Some(id) = params.text("event_id") {
-        return event_status(&gateway, id).map(|status| answer(StatusCode::OK, status));
+        return Ok(answer(StatusCode::OK, event_status::of(&gateway, id).await?));
     }
     let topic = params.text("topic").unwrap_or(EVENTS_TOPIC);
     check_topic(topic)?;
     let status = match status_of(&gateway, topic) {
         // It is made by the first event: before that there is nothing to report, which is no mistake.
-        Err(EngineError::TopicNotFound { .. }) if topic == EVENTS_TOPIC => IngestStatus::empty(),
+        Err(EngineError::TopicNotFound { .. }) if topic == EVENTS_TOPIC => IngestStatus::empty(&gateway),
         status => status?,
     };
     Ok(answer(StatusCode::OK, status))
 }
 
+/// A topic's status, or one event's.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes to the OpenAPI document what is one or the other")]
+pub(crate) enum StatusEither {
+    Topic(IngestStatus),
+    Event(event_status::EventStatus),
+}
+
+/// The pipelines that read a topic, the one that its numbers are about first.
+pub(super) fn readers(gateway: &Gateway, topic: &str) -> Vec<PipelineView> {
+    let mut readers = gateway.directory().list();
+    readers.retain(|view| {
+        view.topics.iter().any(|read| read == topic) || view.partitions.iter().any(|at| at.0 == topic)
+    });
+    readers.sort_by_key(|view| view.name != STORE_PIPELINE);
+    readers
+}
+
 /// A topic's running totals, for the sampler.
-pub(crate) fn totals(engine: &Engine, topic: &str) -> Result<Totals, EngineError> {
-    let accepted = engine.topic_summary(topic)?.messages;
-    let store = engine.describe_group(STORE_GROUP).ok();
-    Ok(totals_from(accepted, store.as_ref(), topic, dead_letters(engine)))
+pub(crate) fn totals(gateway: &Gateway, topic: &str) -> Result<Totals, EngineError> {
+    let accepted = gateway.engine().topic_summary(topic)?.messages;
+    let processed = readers(gateway, topic).first().map_or(0, |main| processed(main, topic));
+    Ok(Totals { accepted, processed })
 }
 
-/// What is dead-lettered was passed by the group too, but not processed.
-fn totals_from(accepted: u64, store: Option<&GroupDescription>, topic: &str, dead_lettered: u64) -> Totals {
-    let positions = store.into_iter().flat_map(|group| &group.partitions).filter(|at| at.topic == topic);
-    let passed: u64 = positions.filter_map(|at| u64::try_from(at.committed).ok()).sum();
-    Totals { accepted, processed: passed.saturating_sub(dead_lettered) }
-}
-
-fn dead_letters(engine: &Engine) -> u64 {
-    engine.topic_summary(STORE_DEAD_LETTERS).map_or(0, |topic| topic.messages)
+/// What is dead-lettered was passed by the pipeline too, but not processed.
+fn processed(view: &PipelineView, topic: &str) -> u64 {
+    let positions = view.partitions.iter().filter(|at| at.0 == topic);
+    let passed: u64 = positions.filter_map(|(_, _, committed, _)| u64::try_from(*committed).ok()).sum();
+    passed.saturating_sub(view.dead_lettered)
 }
 
 fn status_of(gateway: &Gateway, topic: &str) -> Result<IngestStatus, EngineError> {
     let engine = gateway.engine();
+    // Asked first: what is accepted meanwhile must not look processed before it was accepted.
+    let readers = readers(gateway, topic);
     let accepted = engine.topic_summary(topic)?.messages;
     let described = engine.describe_topic(topic)?;
-    let store = engine.describe_group(STORE_GROUP).ok();
-    let dead_lettered = dead_letters(engine);
-    let totals = totals_from(accepted, store.as_ref(), topic, dead_lettered);
+    let main = readers.first();
+    let totals = Totals { accepted, processed: main.map_or(0, |main| processed(main, topic)) };
+    let dead_lettered = main.map_or(0, |main| main.dead_lettered);
     let now = Instant::now();
     gateway.rates().watch(topic, totals, now);
     let rates = gateway.rates().of(topic, totals, now);
     let committed_in = |partition: u32| {
-        let positions = &store.as_ref()?.partitions;
-        positions.iter().find(|at| at.topic == topic && at.partition == partition).map(|at| at.committed)
+        let at = main?.partitions.iter().find(|at| at.0 == topic && at.1 == partition)?;
+        Some(at.2)
     };
     let partitions: Vec<_> = described
         .partitions
@@ -149,23 +177,27 @@ fn status_of(gateway: &Gateway, topic: &str) -> Result<IngestStatus, EngineError
         .collect();
     Ok(IngestStatus {
         topic: topic.to_owned(),
+        pipeline: main.map(|main| main.name.clone()),
         lag: partitions.iter().map(|at| at.lag).sum(),
         partitions,
         accepted,
         processed: totals.processed,
-        // The pipelines count their attempts themselves; until they report them here there are none.
-        retried: 0,
+        retried: main.map_or(0, |main| main.workers.iter().map(|worker| worker.status.retried).sum()),
         dead_lettered,
         in_flight: accepted.saturating_sub(totals.processed).saturating_sub(dead_lettered),
         rates: RatesView { accepted_per_sec: rates.accepted, processed_per_sec: rates.processed },
-        consumers: store.as_ref().map(members).unwrap_or_default(),
+        consumers: main.into_iter().flat_map(|main| &main.workers).map(consumer).collect(),
+        pipelines: readers.iter().map(|view| reader(view, topic)).collect(),
     })
 }
 
 impl IngestStatus {
-    fn empty() -> Self {
+    fn empty(gateway: &Gateway) -> Self {
+        let readers = readers(gateway, EVENTS_TOPIC);
+        let main = readers.first();
         Self {
             topic: EVENTS_TOPIC.to_owned(),
+            pipeline: main.map(|main| main.name.clone()),
             partitions: Vec::new(),
             accepted: 0,
             processed: 0,
@@ -173,31 +205,30 @@ impl IngestStatus {
             dead_lettered: 0,
             in_flight: 0,
             lag: 0,
-            rates: RatesView { accepted_per_sec: 0.0, processed_per_sec: 0.0 },
-            consumers: Vec::new(),
+            rates: RatesView::default(),
+            consumers: main.into_iter().flat_map(|main| &main.workers).map(consumer).collect(),
+            pipelines: readers.iter().map(|view| reader(view, EVENTS_TOPIC)).collect(),
         }
     }
 }
 
-fn event_status(gateway: &Gateway, id: &str) -> Result<EventStatus, ApiError> {
-    let receipt = gateway.receipts().find(id).ok_or_else(|| {
-        let detail = format!(
-            "no event '{}' is known: the newest 100,000 that this server accepted are",
-            id.chars().take(64).collect::<String>().escape_debug()
-        );
-        ApiError::new(Code::NotFound, detail)
-    })?;
-    let place = receipt.placement;
-    let store = gateway.engine().describe_group(STORE_GROUP).ok();
-    let stored = store.iter().flat_map(|group| &group.partitions).any(|at| {
-        *at.topic == *receipt.topic && at.partition == place.partition && at.committed > place.offset
-    });
-    Ok(EventStatus {
-        event_id: id.to_owned(),
-        status: if stored { "stored" } else { "accepted" },
-        topic: receipt.topic.to_string(),
-        partition: place.partition,
-        offset: place.offset,
-        accepted_at: timestamp::format(place.timestamp),
-    })
+fn reader(view: &PipelineView, topic: &str) -> ReaderStatus {
+    ReaderStatus {
+        pipeline: view.name.clone(),
+        state: view.state,
+        processed: processed(view, topic),
+        dead_lettered: view.dead_lettered,
+    }
+}
+
+fn consumer(worker: &WorkerView) -> ConsumerView {
+    let owned = worker.partitions.iter();
+    ConsumerView {
+        id: worker.id.clone(),
+        client_id: worker.client_id.clone(),
+        partitions: owned
+            .map(|(topic, partition)| TopicPartition { topic: topic.clone(), partition: *partition })
+            .collect(),
+        last_seen: timestamp::ago(worker.last_seen_ms),
+    }
 }

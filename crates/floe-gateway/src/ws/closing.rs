@@ -2,11 +2,13 @@
 
 use std::{borrow::Cow, io};
 
-use tokio::{io::AsyncWriteExt, time::timeout};
+use bytes::Bytes;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 use super::{
     frame::{self, CloseCode, Violation},
     limits::{CLOSE_TIMEOUT, LINGER_READS_MAX, READ_BYTES, STOP_TIMEOUT},
+    outbox::Outbox,
     session::Session,
     watches::Watches,
 };
@@ -47,9 +49,14 @@ pub(super) async fn leave(mut session: Session, leaving: Leaving) {
     if timeout(STOP_TIMEOUT, answer(&mut session)).await.is_err() {
         tracing::warn!("a socket was closed before its publishes were answered");
     }
-    session.outbox.push(close);
+    part(&mut session.socket, &mut session.outbox, close).await;
+}
+
+/// Sends all that is unsent and the close frame, and waits for the client's end; not longer than it may take.
+pub(super) async fn part(socket: &mut TcpStream, outbox: &mut Outbox, close: Bytes) {
+    outbox.push(close);
     // A client that doesn't take it, or never answers it, is not waited for longer.
-    let _ = timeout(CLOSE_TIMEOUT, finish(&mut session)).await;
+    let _ = timeout(CLOSE_TIMEOUT, finish(socket, outbox)).await;
 }
 
 async fn answer(session: &mut Session) {
@@ -61,17 +68,17 @@ async fn answer(session: &mut Session) {
 
 /// Sends all that is unsent, then waits for the client's end of the connection: bytes that are unread when a socket is
 /// dropped make the kernel reset it, and the close frame could be lost on its way.
-async fn finish(session: &mut Session) -> io::Result<()> {
-    while !session.outbox.is_empty() {
-        session.outbox.flush(&session.socket)?;
-        if !session.outbox.is_empty() {
-            session.socket.writable().await?;
+async fn finish(socket: &mut TcpStream, outbox: &mut Outbox) -> io::Result<()> {
+    while !outbox.is_empty() {
+        outbox.flush(socket)?;
+        if !outbox.is_empty() {
+            socket.writable().await?;
         }
     }
-    session.socket.shutdown().await?;
+    socket.shutdown().await?;
     for _ in 0..LINGER_READS_MAX {
-        session.socket.readable().await?;
-        if is_at_end(session)? {
+        socket.readable().await?;
+        if is_at_end(socket)? {
             break;
         }
     }
@@ -79,9 +86,9 @@ async fn finish(session: &mut Session) -> io::Result<()> {
 }
 
 /// Reads and throws away; answers whether the client has closed its side.
-fn is_at_end(session: &Session) -> io::Result<bool> {
+fn is_at_end(socket: &TcpStream) -> io::Result<bool> {
     let mut buffer = [0; READ_BYTES];
-    match session.socket.try_read(&mut buffer) {
+    match socket.try_read(&mut buffer) {
         Ok(length) => Ok(length == 0),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
         Err(error) => Err(error),

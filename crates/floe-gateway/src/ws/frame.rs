@@ -341,6 +341,12 @@ impl TextFrame {
     }
 }
 
+/// The header of a text frame whose text goes out behind it, from wherever it is.
+pub(crate) fn text_head(text_bytes: usize) -> Bytes {
+    let (head, length) = server_head(0x1, text_bytes);
+    Bytes::copy_from_slice(&head[..length])
+}
+
 /// A ping without payload.
 pub(crate) const fn ping() -> Bytes {
     Bytes::from_static(&[FIN | 0x9, 0])

@@ -1,11 +1,12 @@
-//! The WebSocket `/ws`: publish, subscribe, and events as they become visible.
+//! The WebSocket `/ws`: publish, subscribe, and events as they become visible; and `/v1/ws/events`, which only tells.
 //!
 //! In the order of a connection's life: the [`handshake`], the [`session`] that lives on the socket, the [`frame`]s it
 //! reads, the [`message`]s in them and what each of these [`requests`] does, the [`replies`] that keep their order, the
 //! [`watches`] that deliver events, the [`reply`] texts, the [`outbox`] they leave by, the [`pulse`] that notices
-//! silence, and [`closing`]. Every bound is in [`limits`].
+//! silence, and [`closing`]. [`follower`] is the session of a socket that is only told things. Every bound is in [`limits`].
 
 mod closing;
+mod follower;
 mod frame;
 mod handshake;
 mod limits;
@@ -24,25 +25,62 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
+use floe_store::Followed;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use self::{handshake::Handshake, limits::KERNEL_UNSENT_BYTES, session::Session};
+use self::{
+    follower::Follower,
+    handshake::{Handshake, Refused},
+    limits::KERNEL_UNSENT_BYTES,
+    session::Session,
+};
 use crate::{gateway::Gateway, server::ConnectionPlace};
 
 /// Makes a request's connection a WebSocket. Host and origin were checked before, as for every request.
-pub(crate) async fn upgrade(State(gateway): State<Arc<Gateway>>, mut request: Request) -> Response {
-    let on_upgrade = hyper::upgrade::on(&mut request);
-    let (mut parts, _) = request.into_parts();
-    let handshake = match Handshake::of(&parts) {
-        Ok(handshake) => handshake,
+pub(crate) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    match Upgrade::of(request) {
+        Ok(Upgrade { on_upgrade, handshake, place }) => {
+            tokio::spawn(serve(gateway, on_upgrade, place));
+            handshake.response()
+        }
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// Makes a request's connection a WebSocket that is told of stored events. Host and origin were checked before.
+pub(crate) fn upgrade_to_follow(gateway: Arc<Gateway>, request: Request, followed: Followed) -> Response {
+    let Upgrade { on_upgrade, handshake, place } = match Upgrade::of(request) {
+        Ok(upgrade) => upgrade,
         Err(refused) => return refused.into_response(),
     };
-    let place = parts.extensions.remove::<ConnectionPlace>();
-    tokio::spawn(serve(gateway, on_upgrade, place));
+    tokio::spawn(async move {
+        // An error here is a client that left before it had the answer.
+        let Ok(upgraded) = on_upgrade.await else { return };
+        let Some((socket, early)) = socket_of(upgraded) else { return };
+        Follower::new(gateway, socket, early, rand::random(), followed).run().await;
+        drop(place);
+    });
     handshake.response()
+}
+
+/// A request that may become a WebSocket.
+struct Upgrade {
+    on_upgrade: OnUpgrade,
+    handshake: Handshake,
+    place: Option<ConnectionPlace>,
+}
+
+impl Upgrade {
+    fn of(mut request: Request) -> Result<Self, Refused> {
+        let on_upgrade = hyper::upgrade::on(&mut request);
+        let (mut parts, _) = request.into_parts();
+        let handshake = Handshake::of(&parts)?;
+        Ok(Self { on_upgrade, handshake, place: parts.extensions.remove::<ConnectionPlace>() })
+    }
 }
 
 /// Serves a WebSocket from the handshake's answer to its end. The place among the server's connections is held as
@@ -55,8 +93,14 @@ async fn serve(gateway: Arc<Gateway>, on_upgrade: OnUpgrade, place: Option<Conne
     drop(place);
 }
 
-/// Takes the socket itself out of what HTTP leaves behind: its buffers go, and frames are written without a copy.
 fn begin(gateway: Arc<Gateway>, upgraded: Upgraded) -> Option<Session> {
+    let (socket, early) = socket_of(upgraded)?;
+    Some(Session::new(gateway, socket, &early, rand::random()))
+}
+
+/// Takes the socket itself out of what HTTP leaves behind: its buffers go, and frames are written without a copy. With
+/// it, the bytes that came right behind the handshake.
+fn socket_of(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
         tracing::error!("an upgraded connection is not a plain TCP socket");
         return None;
@@ -64,7 +108,7 @@ fn begin(gateway: Arc<Gateway>, upgraded: Upgraded) -> Option<Session> {
     let socket = parts.io.into_inner();
     // Where the kernel can't bound what it holds unsent, a stalled reader is noticed later; nothing else changes.
     let _ = SockRef::from(&socket).set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES);
-    Some(Session::new(gateway, socket, &parts.read_buf, rand::random()))
+    Some((socket, parts.read_buf))
 }
 
 #[cfg(test)]

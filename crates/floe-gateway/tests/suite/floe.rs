@@ -4,9 +4,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use floe_engine::{Clock, EmbeddedConfig, Engine};
-use floe_gateway::{Gateway, GatewayConfig, serve};
+use floe_gateway::{Gateway, GatewayConfig, GatewayParts, serve};
 use floe_journal::JournalConfig;
-use floe_live::Live;
 use floe_testkit::faulty::FaultyStorage;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -49,7 +48,17 @@ impl Floe {
     }
 
     async fn over(engine: Engine, directory: Option<tempfile::TempDir>, config: &GatewayConfig) -> Self {
-        let gateway = Gateway::new(engine.clone(), Live::new(engine.clone()), config);
+        Self::before(GatewayParts::of(engine), directory, config).await
+    }
+
+    /// A server before parts that were put together elsewhere.
+    pub(crate) async fn before(
+        parts: GatewayParts,
+        directory: Option<tempfile::TempDir>,
+        config: &GatewayConfig,
+    ) -> Self {
+        let engine = parts.engine.clone();
+        let gateway = Gateway::new(parts, config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -62,6 +71,11 @@ impl Floe {
 
     /// Tells the server to stop and waits until it has.
     pub(crate) async fn stop(mut self) {
+        self.close_doors().await;
+    }
+
+    /// The same; the engine goes on.
+    pub(crate) async fn close_doors(&mut self) {
         drop(self.stop.take());
         (&mut self.served).await.unwrap().unwrap();
     }
@@ -116,9 +130,14 @@ impl Drop for Floe {
 
 /// An engine that forgets; what it keeps while it runs is in `directory`.
 fn open_engine(directory: &std::path::Path) -> Engine {
+    engine_in(directory, true)
+}
+
+/// An engine on `directory`.
+pub(crate) fn engine_in(directory: &std::path::Path, ephemeral: bool) -> Engine {
     let config = EmbeddedConfig {
         data_dir: directory.join("data"),
-        ephemeral: true,
+        ephemeral,
         journal: JOURNAL,
         clock: Clock::system(),
     };

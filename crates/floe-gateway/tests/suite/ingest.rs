@@ -81,7 +81,7 @@ async fn the_status_counts_what_is_accepted_and_processed() {
     );
     assert_eq!(status["consumers"], json!([]));
     let poll = json!({ "topics": ["events"], "auto_commit": true });
-    floe.post("/groups/events-store/poll", poll).await.ok(200);
+    floe.post("/groups/pipeline:events-store/poll", poll).await.ok(200);
     assert_eq!(count(&floe.get("/get_status").await.ok(200)), [5, 5, 0, 0, 0, 0]);
 }
 
@@ -93,7 +93,7 @@ async fn an_events_own_status_is_known_by_its_id() {
     assert_eq!((&status["event_id"], &status["status"]), (&json!("e 1/ü"), &json!("accepted")));
     assert_eq!((&status["partition"], &status["offset"]), (&answer["partition"], &answer["offset"]));
     assert!(status["accepted_at"].is_string());
-    floe.post("/groups/events-store/poll", json!({ "topics": ["events"], "auto_commit": true }))
+    floe.post("/groups/pipeline:events-store/poll", json!({ "topics": ["events"], "auto_commit": true }))
         .await
         .ok(200);
     assert_eq!(floe.get("/get_status?event_id=e%201/%C3%BC").await.ok(200)["status"], "stored");

@@ -4,10 +4,14 @@
 
 mod floe;
 mod socket;
+mod storing;
 
+mod activity;
+mod activity_live;
 mod bad_bodies;
 mod bad_heads;
 mod cloudevents;
+mod console;
 mod documents;
 mod faults;
 mod groups;
@@ -16,11 +20,13 @@ mod idempotency;
 mod ingest;
 mod lifecycle;
 mod operations;
+mod pipelines;
 mod produce;
 mod pubsub;
 mod read;
 mod sse_stream;
 mod topics;
+mod workers;
 mod ws_bad;
 mod ws_end;
 mod ws_lag;

@@ -28,8 +28,13 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(floe: &Floe) -> Self {
+        Self::at(floe, "/ws").await
+    }
+
+    /// A socket that leads elsewhere than `/ws`.
+    pub(crate) async fn at(floe: &Floe, path: &str) -> Self {
         let stream = TcpStream::connect(floe.address).await.unwrap();
-        let (stream, answer) = client_async(format!("ws://{}/ws", floe.address), stream).await.unwrap();
+        let (stream, answer) = client_async(format!("ws://{}{path}", floe.address), stream).await.unwrap();
         assert_eq!(answer.status(), 101);
         Self { stream }
     }

@@ -1,0 +1,48 @@
+//! What is wrong behind the doors while they still work: pipelines that stopped or can't deliver, a store or Redis that
+//! can't be reached.
+
+use floe_store::ConnectionState;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{gateway::Gateway, timestamp};
+
+/// One part that doesn't work, and why.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Trouble {
+    /// `pipeline <name>`, `store` or `redis`.
+    #[schema(example = "store")]
+    part: String,
+    reason: String,
+}
+
+/// All of them. Events are accepted and read all the same.
+pub(crate) fn of(gateway: &Gateway) -> Vec<Trouble> {
+    let mut troubles: Vec<_> = gateway
+        .directory()
+        .list()
+        .into_iter()
+        .filter(|view| matches!(view.state, "failed" | "fuse_blown" | "retrying"))
+        .map(|view| Trouble {
+            part: format!("pipeline {}", view.name),
+            reason: match view.reason {
+                Some(reason) => format!("{}: {reason}", view.state),
+                None => view.state.to_owned(),
+            },
+        })
+        .collect();
+    if let Some(events) = gateway.events() {
+        troubles.extend(unreachable("store", &events.store.database().state()));
+        troubles.extend(events.store.redis_state().and_then(|state| unreachable("redis", &state)));
+    }
+    troubles
+}
+
+fn unreachable(part: &str, state: &ConnectionState) -> Option<Trouble> {
+    let ConnectionState::Failing { since_ms, attempts, error } = state else { return None };
+    let since = timestamp::format(*since_ms).map(|since| format!(" since {since}")).unwrap_or_default();
+    Some(Trouble {
+        part: part.to_owned(),
+        reason: format!("can't be reached{since}, {attempts} attempts: {error}"),
+    })
+}
