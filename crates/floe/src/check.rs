@@ -10,7 +10,7 @@ use floe_journal::{
 use floe_load::grouped;
 
 use crate::{
-    config::{ConfigErrors, check_file},
+    config::{ConfigErrors, check_file, pipelines::try_sinks},
     exit,
     output::{Output, shown},
 };
@@ -34,7 +34,8 @@ pub(crate) fn check(path: &Path, detail: Detail) -> anyhow::Result<()> {
     if detail == Detail::Everything {
         return Err(exit::usage("--dump is for data directories"));
     }
-    check_file::check(path).map_err(ConfigErrors::into_usage)?;
+    let loaded = check_file::check(path).map_err(ConfigErrors::into_usage)?;
+    try_sinks(&loaded).map_err(ConfigErrors::into_usage)?;
     let mut out = Output::stdout();
     out.line(&format!("{name} is a valid configuration"))?;
     Ok(out.flush()?)

@@ -8,6 +8,7 @@ mod demo;
 mod exit;
 mod output;
 mod serve;
+mod trial;
 
 use std::process::ExitCode;
 

@@ -8,13 +8,10 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use floe_load::{Acks, Door, Extent, LoadOptions, LoadRun, Rate, Retry, Source, Verify, view};
+use floe_pipeline::units::{size, span};
 
 use super::Server;
-use crate::{
-    config::{size, span},
-    exit,
-    output::Output,
-};
+use crate::{exit, output::Output};
 
 #[derive(Args, Debug)]
 pub(crate) struct LoadArgs {

@@ -2,8 +2,10 @@
 
 mod check;
 mod completions;
+mod dlq;
 mod group;
 mod load;
+mod pipeline;
 mod produce;
 mod serve;
 mod topic;
@@ -37,6 +39,12 @@ enum Command {
     /// List, describe, reset and delete consumer groups.
     #[command(alias = "groups", subcommand)]
     Group(group::GroupCommand),
+    /// List, describe, pause and resume pipelines, and test their steps.
+    #[command(alias = "pipelines", subcommand)]
+    Pipeline(pipeline::PipelineCommand),
+    /// List, show, redrive and discard dead letters: what pipelines could not deliver.
+    #[command(alias = "dlqs", subcommand)]
+    Dlq(dlq::DlqCommand),
     /// Put a server under load, and hold it to what it acknowledged.
     Load(Box<load::LoadArgs>),
     /// Verify a data directory or a configuration file.
@@ -90,6 +98,8 @@ impl Cli {
             Command::Produce(args) => args.run().await,
             Command::Consume(args) => args.run().await,
             Command::Group(command) => command.run().await,
+            Command::Pipeline(command) => command.run().await,
+            Command::Dlq(command) => command.run().await,
             Command::Load(args) => args.run().await,
             Command::Check(args) => args.run(),
             Command::Completions(args) => args.run(),
@@ -129,12 +139,23 @@ mod tests {
             "floe group reset g --topic t --shift-by -3 --dry-run",
             "floe load --rate 10000/min --duration 60s --verify",
             "floe serve --http 127.0.0.1:0 --http [::1]:0 --ephemeral",
+            "floe serve --services pipelines --server http://node:8080",
+            "floe pipelines list",
+            "floe pipeline test a.toml b.toml",
+            "floe dlq list",
+            "floe dlq redrive p 0-1 0-2 --dry-run --rate 5",
+            "floe dlq discard p --all",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in
-            ["floe", "floe topic", "floe consume", "floe load --rate fast", "floe group reset g --topic t"]
-        {
+        for line in [
+            "floe",
+            "floe topic",
+            "floe consume",
+            "floe load --rate fast",
+            "floe group reset g --topic t",
+            "floe dlq redrive p 0-1 --all",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

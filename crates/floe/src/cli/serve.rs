@@ -35,9 +35,13 @@ pub(crate) struct ServeArgs {
     /// Who keeps the records: embedded.
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
-    /// Which doors are opened: http.
+    /// What this process does: http (the records and their doors), pipelines; both unless said otherwise. With
+    /// pipelines alone it works on the records of --server.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     services: Vec<String>,
+    /// With --services pipelines: the node whose records are worked on [default: http://127.0.0.1:8080].
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
     /// How lines of the log look: text or json.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -82,6 +86,7 @@ impl ServeArgs {
             ("ephemeral", "--ephemeral", on(self.ephemeral)),
             ("engine", "--engine", text(&self.engine)),
             ("services", "--services", list(&self.services)),
+            ("server.url", "--server", text(&self.server)),
             ("log.format", "--log-format", text(&self.log_format)),
             ("log.level", "--log-level", text(&self.log_level)),
             ("http.insecure_listen", "--insecure-listen", on(self.insecure_listen)),

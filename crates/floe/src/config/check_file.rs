@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::{ConfigErrors, combine, file};
+use super::{ConfigErrors, Loaded, combine, file};
 
 /// Checks one file by itself, without environment and flags.
-pub(crate) fn check(path: &Path) -> Result<(), ConfigErrors> {
-    let given = file::read(path).map_err(|error| ConfigErrors(vec![error]))?;
-    combine([given]).map(drop)
+pub(crate) fn check(path: &Path) -> Result<Loaded, ConfigErrors> {
+    let contents = file::read(path).map_err(|error| ConfigErrors(vec![error]))?;
+    combine(contents, [])
 }

@@ -5,9 +5,9 @@ use super::given::{Given, Origin, Value};
 /// Variables that are no settings: the client commands' server, and which file to read.
 const NOT_SETTINGS: [&str; 2] = ["FLOE_URL", "FLOE_CONFIG"];
 
-/// Names from the deployments that Floe replaces.
-const FOREIGN: [&str; 6] =
-    ["KAFKA_BROKER_URL", "POSTGRES_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "ZOOKEEPER_HOST"];
+/// Names from the deployments that Floe replaces, which say where something is that Floe works with.
+const ADDRESSES: [(&str, &str); 2] = [("POSTGRES_URL", "store.url"), ("REDIS_URL", "redis.url")];
+const REDIS_PORT_DEFAULT: &str = "6379";
 
 /// What the environment has to say.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub(crate) struct Environment {
 /// Reads variables. `FLOE_HTTP__ADDR` is `http.addr`: two underscores lead inwards.
 pub(crate) fn read(variables: impl IntoIterator<Item = (String, String)>) -> Environment {
     let mut environment = Environment::default();
+    let mut redis = RedisPlace::default();
     for (name, value) in variables {
         if let Some(path) = name.strip_prefix("FLOE_") {
             if NOT_SETTINGS.contains(&name.as_str()) {
@@ -32,16 +33,63 @@ pub(crate) fn read(variables: impl IntoIterator<Item = (String, String)>) -> Env
                 value: Value::Text(value),
                 origin: Origin::Environment(name),
             });
-        } else if FOREIGN.contains(&name.as_str()) {
-            environment.notices.push(match name.as_str() {
-                "ZOOKEEPER_HOST" => "ZOOKEEPER_HOST is set: ZooKeeper is Kafka's own affair, Floe never talks to it".to_owned(),
-                _ => format!("{name} is set: accepted for later, this version keeps everything itself and does not use it"),
-            });
+        } else if value.is_empty() {
+            // Deployments set what they don't use to nothing.
+        } else if let Some((_, path)) = ADDRESSES.iter().find(|(known, _)| *known == name) {
+            let origin = Origin::Environment(name);
+            environment.given.push(Given { path: (*path).to_owned(), value: Value::Text(value), origin });
+        } else {
+            match name.as_str() {
+                "REDIS_HOST" => redis.host = Some(value),
+                "REDIS_PORT" => redis.port = Some(value),
+                "ZOOKEEPER_HOST" | "KAFKA_BROKER_URL" => environment.notices.push(notice(&name)),
+                _ => {}
+            }
         }
     }
-    environment.given.sort_by(|a, b| a.path.cmp(&b.path));
+    environment.add(redis);
+    // What is said in Floe's own words counts more, so it comes later.
+    environment.given.sort_by(|a, b| {
+        let own =
+            |given: &Given| matches!(&given.origin, Origin::Environment(name) if name.starts_with("FLOE_"));
+        (own(a), &a.path).cmp(&(own(b), &b.path))
+    });
     environment.notices.sort_unstable();
     environment
+}
+
+/// A Redis whose host and port are said apart.
+#[derive(Debug, Default)]
+struct RedisPlace {
+    host: Option<String>,
+    port: Option<String>,
+}
+
+impl Environment {
+    fn add(&mut self, redis: RedisPlace) {
+        let known = self.given.iter().any(|given| given.path == "redis.url");
+        let RedisPlace { host: Some(host), port } = redis else { return };
+        if known {
+            return;
+        }
+        let port = port.unwrap_or_else(|| REDIS_PORT_DEFAULT.to_owned());
+        self.given.push(Given {
+            path: "redis.url".to_owned(),
+            value: Value::Text(format!("redis://{host}:{port}")),
+            origin: Origin::Environment("REDIS_HOST".to_owned()),
+        });
+    }
+}
+
+fn notice(name: &str) -> String {
+    match name {
+        "ZOOKEEPER_HOST" => {
+            "ZOOKEEPER_HOST is set: ZooKeeper is Kafka's own affair, Floe never talks to it".to_owned()
+        }
+        _ => format!(
+            "{name} is set: accepted for later, this version keeps everything itself and does not use it"
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -59,10 +107,32 @@ mod tests {
     }
 
     #[test]
+    fn the_documents_own_names_say_where_things_are() {
+        let found = |variables: &[(&str, &str)]| {
+            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let given = read(variables).given.into_iter();
+            given.map(|given| format!("{}={}", given.path, given.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found(&[
+                ("FLOE_REDIS__URL", "redis://b"),
+                ("POSTGRES_URL", "postgres://p"),
+                ("REDIS_URL", "redis://a")
+            ]),
+            ["redis.url=\"redis://a\"", "store.url=\"postgres://p\"", "redis.url=\"redis://b\""]
+        );
+        assert_eq!(found(&[("REDIS_HOST", "h"), ("REDIS_PORT", "7")]), ["redis.url=\"redis://h:7\""]);
+        assert_eq!(found(&[("REDIS_HOST", "h"), ("REDIS_URL", "redis://a")]), ["redis.url=\"redis://a\""]);
+        assert_eq!(found(&[("REDIS_HOST", "h")]), ["redis.url=\"redis://h:6379\""]);
+        assert!(found(&[("REDIS_PORT", "7"), ("POSTGRES_URL", "")]).is_empty());
+    }
+
+    #[test]
     fn foreign_names_are_accepted_without_showing_their_value() {
-        let variables = FOREIGN.map(|name| (name.to_owned(), "redis://user:secret@host".to_owned()));
+        let variables = ["KAFKA_BROKER_URL", "ZOOKEEPER_HOST"]
+            .map(|name| (name.to_owned(), "user:secret@host".to_owned()));
         let environment = read(variables);
-        assert_eq!((environment.given.len(), environment.notices.len()), (0, 6));
+        assert_eq!((environment.given.len(), environment.notices.len()), (0, 2));
         assert!(environment.notices.iter().all(|notice| !notice.contains("secret")));
         assert!(environment.notices.iter().any(|notice| notice.contains("Kafka's own affair")));
     }

@@ -4,13 +4,27 @@ use std::{fs::File, io::Read, path::Path};
 
 use toml::de::{DeTable, DeValue};
 
-use super::given::{Given, Origin, Value};
+use super::{
+    given::{Given, Origin, Value},
+    pipelines::{self, Configured},
+};
 
 /// A configuration file; a larger one is not one.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Reads a file into settings, or says in one sentence why it can't be.
-pub(crate) fn read(path: &Path) -> Result<Vec<Given>, String> {
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Settings.
+    pub(crate) given: Vec<Given>,
+    /// Pipelines.
+    pub(crate) pipelines: Vec<Configured>,
+    /// What is wrong with its pipelines.
+    pub(crate) errors: Vec<String>,
+}
+
+/// Reads a file, or says in one sentence why it can't be.
+pub(crate) fn read(path: &Path) -> Result<Contents, String> {
     let name = path.display().to_string();
     let fail = |why: String| format!("{}: {why}", name.escape_debug());
     let mut bytes = Vec::new();
@@ -29,20 +43,24 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Given>, String> {
 }
 
 /// Reads a file's text; `name` is what errors call it.
-pub(crate) fn parse(text: &str, name: &str) -> Result<Vec<Given>, String> {
+pub(crate) fn parse(text: &str, name: &str) -> Result<Contents, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text.as_bytes(), span.start));
         let why: Vec<_> = error.message().lines().collect();
         format!("{}, line {line}: {}", name.escape_debug(), why.join(", "))
     })?;
+    let mut table = table.into_inner();
+    let key = table.keys().find(|key| key.get_ref().as_ref() == pipelines::KEY).cloned();
+    let written = key.and_then(|key| table.remove(&key));
+    let read = written.map(|value| pipelines::read(text, name, value)).unwrap_or_default();
     let mut given = Vec::new();
-    flatten(text, name, "", table.get_ref(), &mut given);
+    flatten(text, name, "", &table, &mut given);
     given.sort_by_key(|given| match &given.origin {
         Origin::File { line, .. } => *line,
         Origin::Environment(_) | Origin::Flag(_) => 0,
     });
-    Ok(given)
+    Ok(Contents { given, pipelines: read.pipelines, errors: read.errors })
 }
 
 fn flatten(text: &str, name: &str, prefix: &str, table: &DeTable<'_>, given: &mut Vec<Given>) {
@@ -80,7 +98,8 @@ fn value_of(value: &DeValue<'_>, written: &str) -> Value {
     }
 }
 
-fn line_of(text: &[u8], at: usize) -> usize {
+/// The line of a place in a text, from 1.
+pub(crate) fn line_of(text: &[u8], at: usize) -> usize {
     1 + text[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
 }
 
@@ -93,7 +112,12 @@ mod tests {
             Origin::File { line, .. } => *line,
             other => panic!("{other:?}"),
         };
-        parse(text, "floe.toml").unwrap().into_iter().map(|g| (g.path, g.value, line(&g.origin))).collect()
+        parse(text, "floe.toml")
+            .unwrap()
+            .given
+            .into_iter()
+            .map(|g| (g.path, g.value, line(&g.origin)))
+            .collect()
     }
 
     #[test]

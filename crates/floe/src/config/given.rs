@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{size, span};
+use floe_pipeline::units::{size, span};
 
 /// A value as a source has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

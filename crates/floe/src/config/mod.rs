@@ -5,18 +5,24 @@ mod environment;
 mod file;
 pub(crate) mod given;
 mod nearest;
+pub(crate) mod pipelines;
 pub(crate) mod print;
+mod services;
 pub(crate) mod settings;
-pub(crate) mod size;
-pub(crate) mod span;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
+use floe_pipeline::PipelineSpec;
+use floe_transform::{SchemaSet, Step, Transform};
+
+use file::Contents;
+pub(crate) use file::line_of;
 use given::{Given, Origin};
-use settings::Settings;
+use pipelines::Configured;
+use settings::{SCHEMAS_PREFIX, Settings, Storing, UnknownTypes};
 
 /// The file that is read when none is named, if it is there.
 const DEFAULT_FILE: &str = "floe.toml";
@@ -26,10 +32,29 @@ const DEFAULT_FILE: &str = "floe.toml";
 pub(crate) struct Loaded {
     /// The settings in force.
     pub(crate) settings: Settings,
+    /// The pipelines of the file.
+    pub(crate) pipelines: Vec<Configured>,
+    /// The built-in pipeline from the topic `events` into the store, unless it is switched off.
+    pub(crate) events: Option<PipelineSpec>,
     /// Where each that isn't a default was given.
     pub(crate) origins: BTreeMap<String, Origin>,
     /// What people should know.
     pub(crate) notices: Vec<String>,
+}
+
+impl Loaded {
+    /// All pipelines: the built-in one, if it is on, and those of the file.
+    pub(crate) fn specs(&self) -> Vec<PipelineSpec> {
+        self.events.iter().chain(self.pipelines.iter().map(|pipeline| &pipeline.spec)).cloned().collect()
+    }
+
+    /// What the built-in pipeline checks events against.
+    pub(crate) fn event_schemas(&self) -> Option<&SchemaSet> {
+        self.events.as_ref()?.steps.iter().find_map(|step| match step {
+            Step::Schema(set) => Some(set),
+            Step::Filter(_) | Step::Map(_) => None,
+        })
+    }
 }
 
 /// Everything that is wrong with the configuration, a sentence each.
@@ -52,19 +77,25 @@ pub(crate) fn load(sources: Sources) -> Result<Loaded, ConfigErrors> {
     let from_file = match &sources.file {
         Some(path) => file::read(path),
         None if Path::new(DEFAULT_FILE).exists() => file::read(Path::new(DEFAULT_FILE)),
-        None => Ok(Vec::new()),
+        None => Ok(Contents::default()),
     };
     let from_file = from_file.map_err(|error| ConfigErrors(vec![error]))?;
     let environment = environment::read(sources.variables);
-    let mut loaded = combine([from_file, environment.given, sources.flags])?;
+    let mut loaded = combine(from_file, [environment.given, sources.flags])?;
     loaded.notices = environment.notices;
     Ok(loaded)
 }
 
-fn combine(sources: impl IntoIterator<Item = Vec<Given>>) -> Result<Loaded, ConfigErrors> {
-    let mut loaded = Loaded { settings: Settings::default(), origins: BTreeMap::new(), notices: Vec::new() };
+fn combine(file: Contents, over: impl IntoIterator<Item = Vec<Given>>) -> Result<Loaded, ConfigErrors> {
+    let mut loaded = Loaded {
+        settings: Settings::default(),
+        pipelines: file.pipelines,
+        events: None,
+        origins: BTreeMap::new(),
+        notices: Vec::new(),
+    };
     let mut errors = Vec::new();
-    for given in sources.into_iter().flatten() {
+    for given in file.given.into_iter().chain(over.into_iter().flatten()) {
         match loaded.settings.apply(&given) {
             Ok(()) => {
                 loaded.origins.insert(given.path, given.origin);
@@ -72,7 +103,35 @@ fn combine(sources: impl IntoIterator<Item = Vec<Given>>) -> Result<Loaded, Conf
             Err(error) => errors.push(error),
         }
     }
+    errors.extend(file.errors);
+    match events_pipeline(&loaded) {
+        Ok(spec) => loaded.events = spec,
+        Err(error) => errors.push(error),
+    }
     if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors(errors)) }
+}
+
+/// The built-in pipeline, with the schemas that are configured over its own.
+fn events_pipeline(loaded: &Loaded) -> Result<Option<PipelineSpec>, String> {
+    let events = &loaded.settings.events;
+    if events.storing == Storing::Off {
+        return Ok(None);
+    }
+    let schemas = pipelines::read_all(&events.schemas).map_err(|(name, why)| {
+        let origin = loaded.origins.get(&format!("{SCHEMAS_PREFIX}{name}"));
+        origin.map_or_else(|| why.clone(), |origin| format!("{origin}: {SCHEMAS_PREFIX}{name}: {why}"))
+    })?;
+    let strict = events.unknown_types == UnknownTypes::Refused;
+    let spec = floe_pipeline::events_store(schemas, strict);
+    if let Some(other) = loaded.pipelines.iter().find(|other| other.spec.name == spec.name) {
+        return Err(format!(
+            "{}: pipeline '{}': the name is that of the built-in pipeline; choose another one, or switch that off with \
+             events.enabled = false",
+            other.origin, spec.name
+        ));
+    }
+    Transform::compile(&spec.steps).map_err(|error| format!("events.schemas: {}", error.why))?;
+    Ok(Some(spec))
 }
 
 #[cfg(test)]
@@ -132,8 +191,9 @@ mod tests {
         .unwrap();
         let printed = print::to_toml(&loaded);
         assert!(!printed.contains("hunter2") && printed.contains("POSTGRES_URL"), "{printed}");
+        assert_eq!(loaded.origins["store.url"], Origin::Environment("POSTGRES_URL".to_owned()));
         assert!(printed.contains("the environment variable FLOE_HTTP__ADDR"), "{printed}");
-        let again = load_from(&printed, &[], vec![]).unwrap();
+        let again = load_from(&printed, &[("POSTGRES_URL", "postgres://u:hunter2@h/d")], vec![]).unwrap();
         assert_eq!(again.settings, loaded.settings);
     }
 

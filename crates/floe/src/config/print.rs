@@ -2,10 +2,17 @@
 
 use std::fmt::Write;
 
+use floe_pipeline::{
+    sinks::SinkSpec,
+    units::{size, span},
+};
+
 use super::{
     Loaded,
-    settings::{ENGINES, LOG_FORMATS, ListenPolicy, SERVICES, Settings, StorageMode},
-    size, span,
+    settings::{
+        ENGINES, LOG_FORMATS, ListenPolicy, SCHEMAS_PREFIX, SERVICES, Settings, StorageMode, Storing,
+        UnknownTypes,
+    },
 };
 
 /// The settings as `floe.toml`, each with where it comes from. Values of variables that may hold secrets aren't in it.
@@ -22,6 +29,23 @@ pub(crate) fn to_toml(loaded: &Loaded) -> String {
         let origin = loaded.origins.get(path).map_or_else(|| "default".to_owned(), ToString::to_string);
         let _ = writeln!(out, "{key} = {value}  # {origin}");
     }
+    for (type_name, file) in &settings.events.schemas {
+        let path = format!("{SCHEMAS_PREFIX}{type_name}");
+        let origin = loaded.origins.get(&path).map_or_else(|| "default".to_owned(), ToString::to_string);
+        let _ = writeln!(
+            out,
+            "# schemas: {} from {}  # {origin}",
+            type_name.escape_debug(),
+            file.display().to_string().escape_debug()
+        );
+    }
+    addresses(&mut out, loaded);
+    for pipeline in &loaded.pipelines {
+        let spec = &pipeline.spec;
+        let sinks: Vec<_> = spec.sinks.iter().map(kind_of).collect();
+        let (name, from, sinks) = (&spec.name, spec.from.join(", "), sinks.join(", "));
+        let _ = writeln!(out, "# pipeline {name}: {from} to {sinks}  # {}", pipeline.origin);
+    }
     if !loaded.notices.is_empty() {
         out.push('\n');
     }
@@ -29,6 +53,30 @@ pub(crate) fn to_toml(loaded: &Loaded) -> String {
         let _ = writeln!(out, "# {notice}");
     }
     out
+}
+
+/// Addresses that may hold a password, as remarks: with their secrets left out they would be other ones.
+fn addresses(out: &mut String, loaded: &Loaded) {
+    let store = loaded.settings.store.as_ref().map(ToString::to_string);
+    let redis = loaded.settings.redis.as_ref().map(ToString::to_string);
+    out.push('\n');
+    for (path, address) in [("store.url", store), ("redis.url", redis)] {
+        let origin = loaded.origins.get(path).map_or_else(|| "default".to_owned(), ToString::to_string);
+        let address = address.unwrap_or_else(|| "none".to_owned());
+        let _ = writeln!(out, "# {path}: {}  # {origin}", address.escape_debug());
+    }
+}
+
+fn kind_of(sink: &SinkSpec) -> &'static str {
+    match sink {
+        SinkSpec::Events(_) => "events",
+        SinkSpec::Sql(_) => "sql",
+        SinkSpec::File(_) => "file",
+        SinkSpec::Stdout(_) => "stdout",
+        SinkSpec::Webhook(_) => "webhook",
+        SinkSpec::Redis(_) => "redis",
+        SinkSpec::Topic(_) => "topic",
+    }
 }
 
 /// Every key with its value in TOML, in the order of the file; what is not set is left out.
@@ -54,6 +102,9 @@ fn values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("journal.tail_cache_bytes", text(&size::write(settings.journal.tail_cache_bytes))),
         ("log.format", text(word(&LOG_FORMATS, settings.log.format))),
         ("log.level", text(&settings.log.level)),
+        ("events.enabled", (settings.events.storing == Storing::On).to_string()),
+        ("events.strict", (settings.events.unknown_types == UnknownTypes::Refused).to_string()),
+        ("server.url", text(&settings.server)),
     ]);
     values
 }

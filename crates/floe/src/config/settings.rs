@@ -1,10 +1,13 @@
 //! All settings with their types and defaults; the one place where a key gets its meaning.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use floe_store::DatabaseUrl;
 
 use super::{
     given::{Given, Value},
     nearest::nearest,
+    services,
 };
 
 /// The longest grace at shutdown: the doors wait no longer.
@@ -31,6 +34,14 @@ pub(crate) struct Settings {
     pub(crate) journal: JournalSettings,
     /// The log.
     pub(crate) log: LogSettings,
+    /// The database of rows and events; none is a SQLite file in the data directory.
+    pub(crate) store: Option<DatabaseUrl>,
+    /// Where gateways tell each other what was stored, and the Redis of sinks that name none.
+    pub(crate) redis: Option<RedisUrl>,
+    /// The events that go into the store.
+    pub(crate) events: EventsSettings,
+    /// The node whose records a process without doors works on.
+    pub(crate) server: String,
     /// How long accepted requests may take to finish after a signal.
     pub(crate) shutdown_grace: Duration,
 }
@@ -54,8 +65,10 @@ pub(crate) enum EngineKind {
 /// A part of the server that can be started on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
-    /// HTTP, SSE and WebSocket.
+    /// HTTP, SSE and WebSocket, and the records behind them.
     Http,
+    /// Pipelines: of the records in this process, or of another node's.
+    Pipelines,
 }
 
 /// Whether addresses beyond this machine may be bound though nobody has to show a key.
@@ -91,6 +104,39 @@ pub(crate) struct JournalSettings {
     pub(crate) tail_cache_bytes: u64,
 }
 
+/// The address of a Redis. It may hold a password: `Debug` and `Display` leave that out.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RedisUrl(pub(super) String);
+
+/// The built-in pipeline from the topic `events` into the event store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EventsSettings {
+    /// Whether it runs.
+    pub(crate) storing: Storing,
+    /// What becomes of events of a type for which there is no schema.
+    pub(crate) unknown_types: UnknownTypes,
+    /// Files with the schemas of types, over those that come with Floe.
+    pub(crate) schemas: BTreeMap<String, PathBuf>,
+}
+
+/// Whether events go into the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storing {
+    /// They do.
+    On,
+    /// They stay in their topic.
+    Off,
+}
+
+/// What becomes of events of a type for which there is no schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnknownTypes {
+    /// They are taken as they are.
+    Taken,
+    /// They are refused.
+    Refused,
+}
+
 /// The log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogSettings {
@@ -111,10 +157,13 @@ pub(crate) enum LogFormat {
 
 pub(crate) const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 pub(crate) const ENGINES: [(&str, EngineKind); 1] = [("embedded", EngineKind::Embedded)];
-pub(crate) const SERVICES: [(&str, Service); 1] = [("http", Service::Http)];
+pub(crate) const SERVICES: [(&str, Service); 2] =
+    [("http", Service::Http), ("pipelines", Service::Pipelines)];
+/// What stands in front of the name of an event's type in a setting that names its schema.
+pub(super) const SCHEMAS_PREFIX: &str = "events.schemas.";
 
-/// Every key there is.
-pub(crate) const KEYS: [&str; 14] = [
+/// Every key there is; `events.schemas` has one below it for each type.
+pub(crate) const KEYS: [&str; 20] = [
     "data_dir",
     "ephemeral",
     "engine",
@@ -129,6 +178,12 @@ pub(crate) const KEYS: [&str; 14] = [
     "journal.tail_cache_bytes",
     "log.format",
     "log.level",
+    "store.url",
+    "redis.url",
+    "events.enabled",
+    "events.strict",
+    "events.schemas",
+    "server.url",
 ];
 
 impl Default for Settings {
@@ -150,6 +205,14 @@ impl Default for Settings {
                 tail_cache_bytes: floe_journal::limits::DEFAULT_TAIL_CACHE_BYTES as u64,
             },
             log: LogSettings { format: LogFormat::Text, level: "info".to_owned() },
+            store: None,
+            redis: None,
+            events: EventsSettings {
+                storing: Storing::On,
+                unknown_types: UnknownTypes::Taken,
+                schemas: BTreeMap::new(),
+            },
+            server: "http://127.0.0.1:8080".to_owned(),
             shutdown_grace: Duration::from_secs(10),
         }
     }
@@ -180,8 +243,26 @@ impl Settings {
             "journal.tail_cache_bytes" => self.journal.tail_cache_bytes = given.size(0, MAX_CACHE_BYTES)?,
             "log.format" => self.log.format = given.word(&LOG_FORMATS)?,
             "log.level" => self.log.level = level_of(given)?,
+            "store.url" => self.store = Some(services::database(given)?),
+            "redis.url" => self.redis = Some(services::redis(given)?),
+            "events.enabled" => {
+                self.events.storing = if given.flag()? { Storing::On } else { Storing::Off };
+            }
+            "events.strict" => {
+                self.events.unknown_types =
+                    if given.flag()? { UnknownTypes::Refused } else { UnknownTypes::Taken };
+            }
+            "events.schemas" => {
+                return Err(given.expected("a table of types and files, such as login = \"login.json\""));
+            }
+            path if path.starts_with(SCHEMAS_PREFIX) => {
+                let file = services::file(given)?;
+                self.events.schemas.insert(path[SCHEMAS_PREFIX.len()..].to_owned(), file);
+            }
+            "server.url" => self.server = services::server(given)?,
             unknown => {
-                let nearest = nearest(unknown, KEYS).unwrap_or_default();
+                let nearest =
+                    nearest(unknown, KEYS.into_iter().chain([super::pipelines::KEY])).unwrap_or_default();
                 let (origin, unknown) = (&given.origin, unknown.escape_debug());
                 return Err(format!("{origin}: there is no setting '{unknown}'; did you mean '{nearest}'?"));
             }
@@ -282,6 +363,12 @@ mod tests {
     }
 
     #[test]
+    fn tables_of_pipelines_under_a_wrong_name_are_known_for_what_they_are() {
+        let error = text("pipelines", "x").unwrap_err();
+        assert!(error.ends_with("did you mean 'pipeline'?"), "{error}");
+    }
+
+    #[test]
     fn values_are_checked_and_the_accepted_form_is_told() {
         assert_eq!(text("journal.segment_bytes", "64MiB").unwrap().journal.segment_bytes, 64 << 20);
         for (path, value, told) in [
@@ -301,7 +388,9 @@ mod tests {
             ("log.format", "xml", "text or json"),
             ("log.level", "loud=very", "error, warn, info"),
             ("engine", "kafka", "embedded"),
-            ("services", "http,chat", "http"),
+            ("services", "http,chat", "http or pipelines"),
+            ("server.url", "node:8080", "http://node:8080"),
+            ("events.strict", "yes", "true or false"),
             ("ephemeral", "yes", "true or false"),
             ("data_dir", "", "not empty"),
         ] {
@@ -311,6 +400,31 @@ mod tests {
         assert!(apply("journal.tail_cache_bytes", Value::Other("1e9".to_owned())).is_err());
         assert!(apply("journal.tail_cache_bytes", Value::Number(-1)).is_err());
         assert!(apply("data_dir", Value::Number(5)).is_err());
+    }
+
+    #[test]
+    fn an_address_that_may_hold_a_password_is_never_shown() {
+        for (path, value) in [
+            ("store.url", "mysql://u:hunter2@h/d"),
+            ("store.url", "postgres://u:hunter2@h:port/d"),
+            ("redis.url", "http://u:hunter2@h"),
+            ("redis.url", "redis://u:hunter2@h:port"),
+        ] {
+            let error = text(path, value).unwrap_err();
+            assert!(error.contains(path) && !error.contains("hunter2"), "{error}");
+        }
+        let settings = text("store.url", "postgresql://u:hunter2@h/d").unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let settings = text("redis.url", "redis://:hunter2@h:1/0").unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        assert_eq!(settings.redis.unwrap().to_string(), "redis://***@h:1/0");
+    }
+
+    #[test]
+    fn a_schema_is_given_for_a_type() {
+        let settings = text("events.schemas.order.placed", "s/order.json").unwrap();
+        assert_eq!(settings.events.schemas["order.placed"], PathBuf::from("s/order.json"));
+        assert!(text("events.schemas", "x").is_err() && text("events.schemas.x", "").is_err());
     }
 
     #[test]

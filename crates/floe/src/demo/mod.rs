@@ -2,8 +2,10 @@
 //!
 //! Real input goes in over HTTP, one request an event; subscribers watch it live. When a part of it is acknowledged
 //! the server is killed with SIGKILL and started again. Whoever sends, sends again what was not answered; whoever
-//! watches, resumes at their cursor. In the end everything is read back and held against what was acknowledged.
+//! watches, resumes at their cursor. In the end everything is read back and held against what was acknowledged, and
+//! what pipelines made of it is shown: see [`events`].
 
+mod events;
 mod server;
 mod subscriber;
 mod verdict;
@@ -31,6 +33,7 @@ use crate::{
     exit,
     output::{Output, tell},
 };
+use events::Found;
 use server::ServerProcess;
 use subscriber::{Ends, Seen};
 use verdict::Verdict;
@@ -88,6 +91,7 @@ impl DemoArgs {
             .tempdir()
             .context("cannot make a temporary directory")?;
         let data_dir = directory.path().join("data");
+        events::configure(directory.path())?;
         let server = ServerProcess::start(&data_dir, "127.0.0.1:0").await?;
         say(&format!("a server listens at {}, its records are in a temporary directory", server.target));
         let target = server.target.clone();
@@ -126,13 +130,14 @@ impl DemoArgs {
             finished = finished => finished?,
             error = server.ended() => return Err(error),
         };
-        let exit_code = server.stop().await?;
+        let (exit_code, found) = tables(server, directory.path(), &data_dir, reports.last()).await?;
         let verdict = Verdict {
             streams: &streams,
             reports: &reports,
             stored: &stored,
             seen: &seen,
             outage,
+            found: &found,
             exit_code,
             took: started.elapsed(),
         };
@@ -260,6 +265,30 @@ async fn collect(watching: &mut JoinSet<anyhow::Result<Seen>>) -> anyhow::Result
 /// Tells what is going on.
 fn say(text: &str) {
     tell(&format!("demo: {text}"));
+}
+
+/// What the pipelines made of the earthquakes, and of an event that is no good until a schema is corrected. Ends the
+/// server; returns its exit code.
+async fn tables(
+    server: ServerProcess,
+    directory: &Path,
+    data_dir: &Path,
+    quakes: Option<&Report>,
+) -> anyhow::Result<(Option<i32>, Found)> {
+    let target = server.target.clone();
+    let expected = quakes.map_or(0, |report| report.acknowledged);
+    let magnitudes = events::magnitudes(&target, expected).await?;
+    say("a purchase of \"a lot\" is sent: its schema wants a number");
+    let letter = events::provoke(&target).await?;
+    say(&format!("it is a dead letter: {}", letter.error));
+    let first_exit = server.stop().await?;
+    events::correct(directory)?;
+    let server = ServerProcess::start(data_dir, target.authority()).await?;
+    say("the schema is corrected, the server started again; the dead letter is redriven");
+    let (redriven, stored, open) = events::redrive(&target, &letter).await?;
+    let exit_code = server.stop().await?;
+    let found = Found { magnitudes, letter, redriven, stored, open };
+    Ok((if first_exit == Some(0) { exit_code } else { first_exit }, found))
 }
 
 /// Whether a report is what the demo promises.

@@ -30,14 +30,15 @@ impl ServerProcess {
         let program = std::env::current_exe().context("cannot find this program's file")?;
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("FLOE_") {
+            let name = name.to_string_lossy().into_owned();
+            if ["FLOE_", "POSTGRES_URL", "REDIS_"].iter().any(|prefix| name.starts_with(prefix)) {
                 command.env_remove(name);
             }
         }
-        // Another directory, so that no floe.toml lying around has a say in it.
+        // Another directory, so that no other floe.toml than the demo's own has a say in it.
         let directory = data_dir.parent().context("the data directory has no parent")?;
         let mut child = command
-            .args(["serve", "--http", address, "--log-level", "warn,floe::serve=info", "--data-dir"])
+            .args(["serve", "--http", address, "--log-level", "error,floe::serve=info", "--data-dir"])
             .arg(data_dir)
             .current_dir(directory)
             .stdin(Stdio::null())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use floe_load::{Report, grouped, topic::PartitionBounds};
 
-use super::{Outage, Stream, acknowledged_all, subscriber::Seen};
+use super::{Outage, Stream, acknowledged_all, events::Found, subscriber::Seen};
 use crate::output::Output;
 
 /// Everything there is to judge by.
@@ -15,6 +15,7 @@ pub(super) struct Verdict<'a> {
     pub(super) stored: &'a [Vec<PartitionBounds>],
     pub(super) seen: &'a [Seen],
     pub(super) outage: Outage,
+    pub(super) found: &'a Found,
     pub(super) exit_code: Option<i32>,
     pub(super) took: Duration,
 }
@@ -27,6 +28,10 @@ impl Verdict<'_> {
         out.table(&self.subscribers_table())?;
         out.line("")?;
         out.table(&self.outage_table())?;
+        out.line("")?;
+        out.table(&self.magnitudes_table())?;
+        out.line("")?;
+        out.table(&self.letter_table())?;
         out.line("")?;
         let promises = self.promises();
         let rows: Vec<_> = promises
@@ -98,6 +103,34 @@ impl Verdict<'_> {
         rows.map(|(name, value)| vec![name.to_owned(), value]).to_vec()
     }
 
+    fn magnitudes_table(&self) -> Vec<Vec<String>> {
+        let mut rows = vec![["MAGNITUDE", "EARTHQUAKES IN THE TABLE"].map(str::to_owned).to_vec()];
+        let mut sorted: Vec<_> = self.found.magnitudes.iter().collect();
+        sorted.sort_by_key(|(name, _)| name.parse::<i64>().unwrap_or(i64::MAX));
+        rows.extend(sorted.into_iter().map(|(name, count)| vec![name.clone(), grouped(*count)]));
+        rows
+    }
+
+    fn letter_table(&self) -> Vec<Vec<String>> {
+        let letter = &self.found.letter;
+        let after = if self.found.stored { "in the table" } else { "not in the table" };
+        let rows = [
+            ("dead letter", format!("{}, {} attempts", letter.id, letter.attempts)),
+            ("why", letter.error.clone()),
+            (
+                "redriven with a corrected schema",
+                format!("{}; now the event is {after}", self.found.redriven),
+            ),
+        ];
+        rows.map(|(name, value)| vec![name.to_owned(), value]).to_vec()
+    }
+
+    /// Every earthquake that was acknowledged is one row.
+    fn quakes_are_rows(&self) -> bool {
+        let acknowledged = self.reports.last().map_or(0, |report| report.acknowledged);
+        acknowledged > 0 && self.found.magnitudes.values().sum::<u64>() == acknowledged
+    }
+
     /// Every promise, and whether it was held.
     fn promises(&self) -> Vec<(&'static str, bool)> {
         let found = || self.reports.iter().filter_map(|report| report.verification.as_ref());
@@ -124,6 +157,15 @@ impl Verdict<'_> {
                 !self.seen.is_empty() && complete,
             ),
             ("subscribers of one stream saw the same", self.subscribers_agree()),
+            ("every earthquake is one row of the table, across the kill", self.quakes_are_rows()),
+            (
+                "the event that could not be processed was a dead letter that says why",
+                self.found.letter.attempts > 0 && self.found.letter.error.contains("amount"),
+            ),
+            (
+                "corrected and redriven once, it is in the table, and no dead letter is left",
+                self.found.redriven == 1 && self.found.stored && self.found.open == 0,
+            ),
             ("the server stopped in order when asked to", self.exit_code == Some(0)),
         ]
     }

@@ -1,56 +1,165 @@
 //! `floe serve`: everything in order, up and down.
 //!
-//! Up: log, data directory, ports (taken, not yet served), engine, doors. Down: doors close and let accepted requests
-//! finish, then the engine writes what it holds. The ports come before the engine because finding one taken should not
-//! cost a recovery, and because who connects during one is then served late instead of being refused.
+//! Up: log, data directory, ports (taken, not yet served), engine, database (not waited for), pipelines, doors. Down:
+//! doors close and let accepted requests finish, then pipelines deliver what they hold and commit, then the engine
+//! writes what it holds. The ports come before the engine because finding one taken should not cost a recovery, and
+//! because who connects during one is then served late instead of being refused.
+//!
+//! Without the service `http` there is no engine here: see [`worker`].
 
 mod data_dir;
 mod engine;
 mod listen;
 mod logging;
 mod signals;
+mod store;
+mod worker;
 
-use std::{io::Write, time::Instant};
+use std::{
+    io::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
-use floe_gateway::{Gateway, GatewayConfig};
+use floe_engine::Engine;
+use floe_gateway::{EventService, Gateway, GatewayConfig, GatewayParts};
 use floe_live::Live;
-use tokio::net::TcpListener;
+use floe_pipeline::{DeadLetters, Directory, Log, Pipelines, Services};
+use floe_store::EventStore;
+use tokio::{net::TcpListener, sync::oneshot};
 
-use crate::config::{
-    Loaded,
-    settings::{LogFormat, Settings},
+use crate::{
+    config::{
+        Loaded,
+        settings::{LogFormat, Service, Settings},
+    },
+    exit,
 };
+
+/// What pipelines get at least of the grace period to finish what they hold, however long the doors take to close.
+const LEAST_DRAIN: Duration = Duration::from_secs(2);
+/// What is left of the grace period to close the database and the engine, so that all of it fits.
+const CLOSING: Duration = Duration::from_millis(250);
 
 /// Serves until a signal ends it.
 pub(crate) async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let started = Instant::now();
-    let settings = loaded.settings;
-    logging::start(&settings.log)?;
+    logging::start(&loaded.settings.log)?;
     for notice in &loaded.notices {
         tracing::warn!("{notice}");
     }
-    let directory = data_dir::prepare(&settings)?;
+    if !loaded.settings.services.contains(&Service::Http) {
+        return worker::work(loaded, started).await;
+    }
+    if let Some(origin) = loaded.origins.get("server.url") {
+        tracing::warn!("{origin}: server.url changes nothing here: the records are this process's own");
+    }
+    let settings = &loaded.settings;
+    let directory = data_dir::prepare(settings)?;
     let listeners = listen::bind(&settings.http).await?;
-    let engine = engine::open(&settings, &directory).await?;
-    let config = GatewayConfig {
-        allowed_hosts: settings.http.allowed_hosts.clone(),
-        allowed_origins: settings.http.allowed_origins.clone(),
-        max_connections: settings.http.max_connections,
-    };
-    let gateway = Gateway::new(engine.clone(), Live::new(engine.clone()), &config);
-    announce(&settings, &directory, &listeners, started)?;
-
-    let shutdown = signals::Shutdown::install()?;
-    let doors = floe_gateway::serve(listeners, gateway, shutdown.requested());
-    let doors = tokio::select! {
-        ended = doors => ended,
-        () = shutdown.grace_is_over(settings.shutdown_grace) => Ok(()),
-    };
+    let engine = engine::open(settings, &directory).await?;
+    let served = with_engine(&loaded, &engine, &directory, listeners, started).await;
     engine::close(engine).await;
-    doors.context("serving failed")?;
+    served?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Everything between the engine's opening and its closing.
+async fn with_engine(
+    loaded: &Loaded,
+    engine: &Engine,
+    directory: &data_dir::DataDirectory,
+    listeners: Vec<TcpListener>,
+    started: Instant,
+) -> anyhow::Result<()> {
+    let settings = &loaded.settings;
+    let store = store::open(settings, Some(directory.path()))?;
+    let gateway = gateway(loaded, engine, store.clone())?;
+    let pipelines = pipelines(loaded, engine, store.clone())?;
+    announce(settings, directory, &listeners, started)?;
+
+    let shutdown = signals::Shutdown::install()?;
+    let grace = settings.shutdown_grace;
+    let (closed, doors_closed) = oneshot::channel::<()>();
+    let doors = async {
+        let ended = tokio::select! {
+            ended = floe_gateway::serve(listeners, gateway, shutdown.requested()) => ended,
+            () = shutdown.grace_is_over(grace) => Ok(()),
+        };
+        drop(closed);
+        ended
+    };
+    let (doors, ()) = tokio::join!(doors, drain(pipelines, &shutdown, grace, doors_closed));
+    if let Some(store) = store {
+        store.database().close().await;
+    }
+    doors.context("serving failed")
+}
+
+/// Lets the pipelines finish what they hold once the doors are closed: a request may wait for them until then. Doors that
+/// take all of the grace period don't keep the pipelines from their part of it.
+async fn drain(
+    pipelines: Option<Pipelines>,
+    shutdown: &signals::Shutdown,
+    grace: Duration,
+    mut doors_closed: oneshot::Receiver<()>,
+) {
+    let Some(pipelines) = pipelines else { return };
+    let grace = grace.saturating_sub(CLOSING);
+    let least = LEAST_DRAIN.min(grace);
+    let asked = tokio::select! {
+        biased;
+        () = shutdown.requested() => Instant::now(),
+        // They failed by themselves.
+        _ = &mut doors_closed => return pipelines.drain(least).await,
+    };
+    tokio::select! {
+        _ = doors_closed => {}
+        () = tokio::time::sleep(grace.saturating_sub(least)) => {}
+    }
+    pipelines.drain(grace.saturating_sub(asked.elapsed()).max(least)).await;
+}
+
+/// The doors and what they lead to.
+fn gateway(loaded: &Loaded, engine: &Engine, store: Option<EventStore>) -> anyhow::Result<Arc<Gateway>> {
+    let http = &loaded.settings.http;
+    let config = GatewayConfig {
+        allowed_hosts: http.allowed_hosts.clone(),
+        allowed_origins: http.allowed_origins.clone(),
+        max_connections: http.max_connections,
+    };
+    let events = match (store, loaded.event_schemas()) {
+        (Some(store), Some(set)) => {
+            let schemas = floe_transform::Schemas::compile(set)
+                .map_err(|why| exit::usage(format!("events.schemas: {why}")))?;
+            Some(EventService { store, schemas: Arc::new(schemas) })
+        }
+        _ => None,
+    };
+    let parts = GatewayParts {
+        engine: engine.clone(),
+        live: Live::new(engine.clone()),
+        directory: Directory::new(engine.clone(), &loaded.specs()),
+        dead_letters: DeadLetters::new(engine.clone()),
+        events,
+    };
+    Ok(Gateway::new(parts, &config))
+}
+
+/// The pipelines of this process, unless others run them.
+fn pipelines(
+    loaded: &Loaded,
+    engine: &Engine,
+    store: Option<EventStore>,
+) -> anyhow::Result<Option<Pipelines>> {
+    if !loaded.settings.services.contains(&Service::Pipelines) {
+        return Ok(None);
+    }
+    let redis = loaded.settings.redis.as_ref().map(|url| url.expose().to_owned());
+    let services = Services { log: Log::Engine(engine.clone()), store, redis };
+    worker::start(services, loaded.specs()).map(Some)
 }
 
 /// Says where everything is: on standard error for people, as log lines for machines.
@@ -74,6 +183,9 @@ fn announce(
         std::process::id()
     );
     text += &format!("  data  {}\n", directory.shown());
+    if let Some(store) = store::shown(settings) {
+        text += &format!("  store {store}\n");
+    }
     for address in addresses {
         text +=
             &format!("  http  http://{address}  (sockets at /ws, documents at /docs, metrics at /metrics)\n");

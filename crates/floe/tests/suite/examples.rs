@@ -101,6 +101,8 @@ fn the_demo_holds_on_a_smaller_input() {
     assert!(output.status.success(), "{said}\n{table}");
     assert!(
         table.contains("held  every acknowledged record is stored, none is lost")
+            && table.contains("held  every earthquake is one row of the table")
+            && table.contains("held  corrected and redriven once, it is in the table")
             && !table.contains("BROKEN"),
         "{table}"
     );

@@ -4,5 +4,10 @@
 mod client_commands;
 mod crash;
 mod examples;
+mod live_page;
+mod node;
+mod pipeline_faults;
+mod pipelines;
 mod refusals;
 mod server;
+mod workers;

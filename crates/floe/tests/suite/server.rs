@@ -14,14 +14,19 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) struct Server {
     child: Child,
     stderr: BufReader<ChildStderr>,
+    /// What it said until it said where it listens.
+    said: String,
     pub(crate) url: String,
 }
 
 /// The program, with nothing of this environment that could have a say.
 pub(crate) fn floe() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_floe"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FLOE_")) {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if ["FLOE_", "POSTGRES_", "REDIS_", "KAFKA_"].iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(name);
+        }
     }
     // A directory without a floe.toml.
     command.current_dir(env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
@@ -45,10 +50,10 @@ impl Server {
         command.arg("serve").args(args).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let line = line_with(&mut stderr, "http://");
+        let (said, line) = line_with(&mut stderr, "http://");
         let at = line.find("http://").unwrap();
         let url = line[at..].split(|c: char| c.is_whitespace() || c == '"').next().unwrap().to_owned();
-        Self { child, stderr, url }
+        Self { child, stderr, said, url }
     }
 
     /// Its process.
@@ -80,9 +85,12 @@ impl Server {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Reads what the server says until a line has this in it.
+    /// The first line that has this in it, of all that the server says.
     pub(crate) fn wait_for_line(&mut self, text: &str) -> String {
-        line_with(&mut self.stderr, text)
+        match self.said.lines().find(|line| line.contains(text)) {
+            Some(line) => line.to_owned(),
+            None => line_with(&mut self.stderr, text).1,
+        }
     }
 
     /// Waits for the end.
@@ -124,7 +132,8 @@ pub(crate) fn run(mut command: Command, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn line_with(stderr: &mut BufReader<ChildStderr>, text: &str) -> String {
+/// Reads until a line has this in it; returns what was said before, and the line.
+fn line_with(stderr: &mut BufReader<ChildStderr>, text: &str) -> (String, String) {
     let mut said = String::new();
     loop {
         let mut line = String::new();
@@ -133,7 +142,7 @@ fn line_with(stderr: &mut BufReader<ChildStderr>, text: &str) -> String {
             panic!("the server ended before it said {text:?}: {said}");
         }
         if line.contains(text) {
-            return line;
+            return (said, line);
         }
         said += &line;
     }
