@@ -16,7 +16,7 @@ demo: setup-build ## A full tour by itself: load, crash, restart, verify; exit 0
 test: setup-build setup-test ## All tests, with real clients
 	scripts/test.sh
 
-bench: setup-build ## Measure against what Floe is compared to; writes bench/RESULTS.md
+bench: setup-build setup-test ## Measure against what Floe is compared to; writes bench/RESULTS.md
 	bench/run.sh
 
 lint: setup-build ## clippy with warnings denied, format, tidy, and cargo deny where it is installed

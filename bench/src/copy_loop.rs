@@ -15,6 +15,7 @@ const FILE_BYTES: u64 = 128 << 20;
 #[derive(Debug)]
 pub(crate) struct Copied {
     pub(crate) bytes_per_second: f64,
+    pub(crate) sync_p50_ms: f64,
     pub(crate) sync_p99_ms: f64,
 }
 
@@ -56,6 +57,7 @@ pub(crate) fn run(
     std::fs::remove_file(&path)?;
     Ok(Copied {
         bytes_per_second: written as f64 / seconds,
+        sync_p50_ms: syncs.value_at_quantile(0.5) as f64 / 1000.0,
         sync_p99_ms: syncs.value_at_quantile(0.99) as f64 / 1000.0,
     })
 }

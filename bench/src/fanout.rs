@@ -1,5 +1,6 @@
 //! One publisher, many WebSocket subscribers: the same client for Floe and for NATS. Each payload holds one `~` with
-//! the time it was sent at, so counting and timing need no parsing of either protocol.
+//! the time it was sent at, so counting and timing need no parsing of either protocol. (A frame's head may hold the same
+//! byte; only one with a digit behind it is a mark.)
 
 use std::{
     cell::{Cell, RefCell},
@@ -103,19 +104,24 @@ impl Peer {
 
 /// A WebSocket connection, spoken raw.
 pub(crate) async fn connect(address: SocketAddr, peer: Peer) -> anyhow::Result<TcpStream> {
+    let mut stream = upgrade(address, peer.path()).await?;
+    stream.write_all(&peer.hello()).await?;
+    Ok(stream)
+}
+
+/// A WebSocket connection to a path.
+pub(crate) async fn upgrade(address: SocketAddr, path: &str) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let head = format!(
-        "GET {} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        peer.path()
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await?;
     let answer = read_until(&mut stream, b"\r\n\r\n").await?;
     if !answer.starts_with(b"HTTP/1.1 101") {
         bail!("no upgrade: {}", String::from_utf8_lossy(&answer));
     }
-    stream.write_all(&peer.hello()).await?;
     Ok(stream)
 }
 
@@ -146,8 +152,9 @@ pub(crate) async fn idle_subscribers(
     Ok(streams)
 }
 
+/// What subscribers got.
 #[derive(Debug)]
-struct Counters {
+pub(crate) struct Counters {
     delivered: Cell<u64>,
     times: RefCell<Histogram<u64>>,
     progress: Notify,
@@ -156,34 +163,75 @@ struct Counters {
 }
 
 impl Counters {
-    /// Counts the marks in what was read; a mark's time may be cut off by the end of the buffer and is left out then.
-    fn see(&self, bytes: &[u8]) {
+    /// Marks hold nanoseconds since now; they are looked at if `timed`.
+    pub(crate) fn new(timed: bool) -> anyhow::Result<Rc<Self>> {
+        Ok(Rc::new(Self {
+            delivered: Cell::new(0),
+            times: RefCell::new(Histogram::new_with_bounds(1, 60_000_000, 3)?),
+            progress: Notify::new(),
+            start: Instant::now(),
+            timed,
+        }))
+    }
+
+    /// Since when marks count.
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// From mark to delivery, milliseconds.
+    pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
+        self.times.borrow().value_at_quantile(quantile) as f64 / 1000.0
+    }
+
+    /// Waits until so many were delivered; fails when nothing comes for 20 s.
+    pub(crate) async fn wait_for(&self, count: u64) -> anyhow::Result<()> {
+        while self.delivered.get() < count {
+            let waited = tokio::time::timeout(Duration::from_secs(20), self.progress.notified()).await;
+            waited.with_context(|| format!("{} of {count} were delivered", self.delivered.get()))?;
+        }
+        Ok(())
+    }
+
+    /// Counts the marks in what was read behind `last`, the byte before it. A mark's time may be cut off by the end of
+    /// the buffer and is left out then.
+    fn see(&self, last: u8, bytes: &[u8]) {
+        let mut before = last;
         let mut count = 0;
-        for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'~') {
-            count += 1;
-            if self.timed
-                && let Some(digits) = bytes.get(at + 1..at + 20)
-                && let Ok(nanos) = std::str::from_utf8(digits).unwrap_or_default().parse::<u64>()
-            {
-                let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                // saturates at the histogram's end, which no figure comes near
-                self.times.borrow_mut().saturating_record(now.saturating_sub(nanos) / 1000);
+        for (at, byte) in bytes.iter().copied().enumerate() {
+            if before == b'~' && byte.is_ascii_digit() {
+                count += 1;
+                self.time(bytes.get(at..at + 19));
             }
+            before = byte;
         }
         self.delivered.set(self.delivered.get() + count);
         self.progress.notify_one();
     }
+
+    fn time(&self, digits: Option<&[u8]>) {
+        if self.timed
+            && let Some(digits) = digits
+            && let Ok(nanos) = std::str::from_utf8(digits).unwrap_or_default().parse::<u64>()
+        {
+            let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            // saturates at the histogram's end, which no figure comes near
+            self.times.borrow_mut().saturating_record(now.saturating_sub(nanos) / 1000);
+        }
+    }
 }
 
 /// Reads what a subscriber gets until the connection ends.
-async fn count(mut stream: TcpStream, counters: Rc<Counters>) {
+pub(crate) async fn count(mut stream: TcpStream, counters: Rc<Counters>) {
     let mut buffer = Vec::with_capacity(64 << 10);
+    let mut last = 0;
     loop {
         buffer.clear();
         match stream.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => return,
-            Ok(_) => counters.see(&buffer),
+            Ok(_) => counters.see(last, &buffer),
         }
+        last = buffer.last().copied().unwrap_or(0);
     }
 }
 
@@ -197,13 +245,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Reached> {
     let topic = "fanout";
     let streams = idle_subscribers(address, peer, topic, subscribers).await?;
-    let counters = Rc::new(Counters {
-        delivered: Cell::new(0),
-        times: RefCell::new(Histogram::new_with_bounds(1, 60_000_000, 3)?),
-        progress: Notify::new(),
-        start: Instant::now(),
-        timed: rate.is_some(),
-    });
+    let counters = Counters::new(rate.is_some())?;
     let local = LocalSet::new();
     for stream in streams {
         local.spawn_local(count(stream, counters.clone()));
@@ -228,28 +270,19 @@ pub(crate) async fn run(
                     )
                     .await;
                 } else {
-                    while counters.delivered.get() + WINDOW * subscribers as u64
-                        <= published * subscribers as u64
-                    {
-                        let waited =
-                            tokio::time::timeout(Duration::from_secs(20), counters.progress.notified()).await;
-                        waited.context("deliveries stopped")?;
-                    }
+                    let window = WINDOW * subscribers as u64;
+                    counters.wait_for((published * subscribers as u64 + 1).saturating_sub(window)).await?;
                 }
                 publisher.write_all(&peer.publish(topic, counters.start.elapsed().as_nanos())).await?;
                 published += 1;
             }
-            while counters.delivered.get() < published * subscribers as u64 {
-                let waited =
-                    tokio::time::timeout(Duration::from_secs(20), counters.progress.notified()).await;
-                waited.context("not all was delivered")?;
-            }
+            counters.wait_for(published * subscribers as u64).await?;
             anyhow::Ok(published)
         })
         .await?;
     let seconds = start.elapsed().as_secs_f64();
     Ok(Reached {
         deliveries_per_second: (published * subscribers as u64) as f64 / seconds,
-        p99_ms: counters.times.borrow().value_at_quantile(0.99) as f64 / 1000.0,
+        p99_ms: counters.quantile_ms(0.99),
     })
 }

@@ -35,11 +35,21 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
 impl Server {
     /// Floe with nothing but its defaults on a directory; returns when it is ready, with the time that took.
     pub(crate) async fn floe(binary: &Path, data: &Path) -> anyhow::Result<(Self, Duration)> {
+        Self::floe_with(binary, data, |_| ()).await
+    }
+
+    /// The same, with what `configure` adds.
+    pub(crate) async fn floe_with(
+        binary: &Path,
+        data: &Path,
+        configure: impl FnOnce(&mut Command),
+    ) -> anyhow::Result<(Self, Duration)> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let start = Instant::now();
-        let child = Command::new(binary)
-            .args(["serve", "--http", &address.to_string(), "--data-dir"])
-            .arg(data)
+        let mut command = Command::new(binary);
+        command.args(["serve", "--http", &address.to_string(), "--data-dir"]).arg(data);
+        configure(&mut command);
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

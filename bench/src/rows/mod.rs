@@ -2,9 +2,14 @@
 
 mod fan;
 mod ingest;
+mod pipelines;
 mod store;
+mod stored;
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::report::{Line, render};
 
@@ -61,12 +66,22 @@ pub(crate) async fn run(plan: &Plan, asked: &[String]) -> anyhow::Result<String>
     if wanted("A9") {
         note(store::catch_up(plan).await?);
     }
+    if wanted("C1") {
+        note(pipelines::postgres(plan).await?);
+    }
+    if wanted("C2") {
+        note(stored::to_frame(plan).await?);
+    }
+    if wanted("C3") {
+        note(pipelines::sqlite(plan).await?);
+        note(pipelines::file(plan).await?);
+    }
     let load = load.split(' ').take(3).collect::<Vec<_>>().join(" ");
     Ok(render(&lines, &load, &versions(plan), plan.turns, plan.seconds))
 }
 
 fn versions(plan: &Plan) -> Vec<String> {
-    let ask = |program: &std::path::Path, argument: &str| {
+    let ask = |program: &Path, argument: &str| {
         let output = Command::new(program).arg(argument).output().ok()?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
@@ -75,5 +90,7 @@ fn versions(plan: &Plan) -> Vec<String> {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .ok()
         .map(|text| format!("Linux {}", text.trim()));
-    [floe, nats, kernel].into_iter().flatten().collect()
+    let postgres = ask(Path::new("psql"), "--version");
+    let sqlite = ask(Path::new("sqlite3"), "--version").map(|text| format!("sqlite3 {text}"));
+    [floe, nats, postgres, sqlite, kernel].into_iter().flatten().collect()
 }
