@@ -167,8 +167,12 @@ impl Applied {
         match command {
             Command::Append(_) => unreachable!("appends have a way of their own"),
             Command::CreateTopic { name, partitions, config, answer } => {
-                let made = self.create_topic(state, &name, partitions, &config);
-                self.answer(answer, made, Reply::Topic);
+                match self.create_topic(state, &name, partitions, &config) {
+                    Err(exists @ BrokerError::TopicExists { .. }) => {
+                        self.replies.push(Reply::Exists(answer, exists));
+                    }
+                    made => self.answer(answer, made, Reply::Topic),
+                }
             }
             Command::AlterTopic { topic, partitions, config, answer } => {
                 let altered = self.alter_topic(state, topic, partitions, &config);

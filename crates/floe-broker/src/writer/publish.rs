@@ -31,6 +31,8 @@ pub(crate) enum Effect {
 pub(crate) enum Reply {
     Append(Answer<AppendOutcome>, AppendOutcome),
     Topic(Answer<Arc<Topic>>, Arc<Topic>),
+    /// A refusal for what was made before, maybe in a group that isn't on disk yet: nobody may hear of it earlier.
+    Exists(Answer<Arc<Topic>>, BrokerError),
     Positions(Answer<Vec<(PartitionKey, i64)>>, Vec<(PartitionKey, i64)>),
     Unit(Answer<()>, ()),
 }
@@ -41,6 +43,7 @@ impl Reply {
         match self {
             Self::Append(answer, value) => drop(answer.send(Ok(value))),
             Self::Topic(answer, value) => drop(answer.send(Ok(value))),
+            Self::Exists(answer, error) => drop(answer.send(Err(error))),
             Self::Positions(answer, value) => drop(answer.send(Ok(value))),
             Self::Unit(answer, ()) => drop(answer.send(Ok(()))),
         }
@@ -50,7 +53,7 @@ impl Reply {
     pub(super) fn refuse(self, error: BrokerError) {
         match self {
             Self::Append(answer, _) => drop(answer.send(Err(error))),
-            Self::Topic(answer, _) => drop(answer.send(Err(error))),
+            Self::Topic(answer, _) | Self::Exists(answer, _) => drop(answer.send(Err(error))),
             Self::Positions(answer, _) => drop(answer.send(Err(error))),
             Self::Unit(answer, ()) => drop(answer.send(Err(error))),
         }

@@ -19,27 +19,12 @@ const EVENTS_PARTITIONS: u32 = 12;
 /// The record header that holds an event's id when its body had none.
 const EVENT_ID_HEADER: &str = "event-id";
 
-/// How long another one's making of the topic is waited for, and how often it is looked at.
-const MADE_WITHIN: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(2);
-
-/// Makes the topic. Another first event may make it at the same time: then it is there already, and can be written to
-/// once it is durable.
+/// Makes the topic. Another first event may make it at the same time.
 pub(super) async fn make(engine: &Engine) -> Result<(), EngineError> {
     let spec =
         TopicSpec { name: EVENTS_TOPIC.into(), partitions: EVENTS_PARTITIONS, config: BTreeMap::new() };
     match engine.create_topic(spec).await {
-        Ok(_) => Ok(()),
-        Err(EngineError::TopicExists { .. }) => {
-            let durable = async {
-                while engine.topic_summary(EVENTS_TOPIC).is_err() {
-                    tokio::time::sleep(LOOK_EVERY).await;
-                }
-            };
-            // What it still lacks after that, the write will tell.
-            let _ = tokio::time::timeout(MADE_WITHIN, durable).await;
-            Ok(())
-        }
+        Ok(_) | Err(EngineError::TopicExists { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -150,7 +150,12 @@ pub(crate) async fn many_make_the_same_topic_and_one_succeeds(stage: &Stage) {
     let makers: Vec<_> = (0..50)
         .map(|_| {
             let engine = engine.clone();
-            tokio::spawn(async move { engine.create_topic(spec("t", 1)).await.is_ok() })
+            tokio::spawn(async move {
+                let made = engine.create_topic(spec("t", 1)).await.is_ok();
+                // whoever made it: from the answer on it is there
+                engine.append(append_of("t", vec![record("", "x")])).await.unwrap();
+                made
+            })
         })
         .collect();
     let mut made = 0;
