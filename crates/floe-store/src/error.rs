@@ -76,6 +76,10 @@ impl From<sqlx::Error> for Failure {
                 None => from_sqlite(database.as_ref()),
             },
             sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Self::Refused(error.to_string()),
+            // The library tells how many bytes it missed, which helps nobody.
+            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Self::Unavailable("the database closed the connection".to_owned())
+            }
             sqlx::Error::Io(io) => Self::Unavailable(io.to_string()),
             sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::Decode(_)
