@@ -167,9 +167,11 @@ impl Partition {
                 DeliveryError::Retry { delivered, error, after } => {
                     outlet.outage.reached();
                     if delivered > 0 {
-                        batch.records.drain(..delivered.min(batch.records.len()));
+                        let delivered = batch.records.drain(..delivered.min(batch.records.len())).len();
+                        self.log_delivered(Attempt { records: delivered, ..attempt });
                         (attempts, tried) = (Attempts::new(), 1);
                     }
+                    let attempt = Attempt { number: tried, ..attempt };
                     attempts.refused = attempts.refused.saturating_add(1);
                     self.refused(attempt, batch, work, &mut attempts, error, after).await?;
                     tried = if attempts.refused == 0 { 0 } else { tried };
@@ -244,8 +246,9 @@ impl Partition {
             return self.rest(self.shared.spec.retry.max.max(OUTAGE_WAITS.0)).await;
         }
         let refused: HashSet<i64> = letters.iter().map(|(offset, _)| *offset).collect();
+        let delivered = batch.records.drain(..delivered.min(batch.records.len())).len();
+        self.log_delivered(Attempt { records: delivered, ..attempt });
         self.dead_letter(attempt.sink, work, letters).await?;
-        batch.records.drain(..delivered.min(batch.records.len()));
         batch.records.retain(|record| !refused.contains(&record.offset));
         Ok(())
     }
