@@ -9,6 +9,8 @@ cat <<'TEXT'
          -d '{"key":"o-1","value":{"amount":99.5}}'
     curl 'localhost:8080/topics/orders/records?partition=0&offset=earliest'
     target/release/floe consume orders --follow
+    curl -X POST 'localhost:8080/v1/event?wait=stored' -H 'Content-Type: application/json' \
+         -d '{"event_type":"login","user_id":"u1"}'      # into a table; http://localhost:8080/events/live shows it
     target/release/floe load --rate 10000/min --duration 10s --topic load --verify
 
   Documents: http://localhost:8080/docs   Everything at once: examples/curl-tour.sh   A crash and back: make demo
