@@ -23,6 +23,8 @@ pub(crate) struct PipelineScrape {
     dead_letters: Vec<DeadLetterCounts>,
     store: Option<ConnectionState>,
     redis: Option<ConnectionState>,
+    /// Events that Redis was not told of; others find them in the table.
+    unpublished: u64,
 }
 
 impl PipelineScrape {
@@ -38,6 +40,7 @@ impl PipelineScrape {
             dead_letters,
             store: store.map(|store| store.database().state()),
             redis: store.and_then(|store| store.redis_state()),
+            unpublished: store.map_or(0, |store| store.unpublished()),
         }
     }
 }
@@ -60,6 +63,11 @@ impl Collector for PipelineScrape {
             if let Some(state) = state {
                 gauge(out, name, help, None, &i64::from(*state == ConnectionState::Connected))?;
             }
+        }
+        if self.redis.is_some() {
+            let help = "Stored events that Redis was not told of";
+            out.encode_descriptor("floe_redis_unpublished", help, None, MetricType::Counter)?
+                .encode_counter::<NoLabelSet, _, u64>(&self.unpublished, None)?;
         }
         Ok(())
     }

@@ -97,6 +97,7 @@ async fn without_the_redis_that_is_configured_events_are_told_all_the_same() {
     assert_eq!(ready["reasons"][0]["part"], "redis");
     let metrics = floe.get("/metrics").await.text();
     assert!(metrics.contains("floe_redis_connected 0"), "{metrics}");
+    assert!(metrics.contains("floe_redis_unpublished_total "), "{metrics}");
     assert!(!ready.to_string().contains("canary"), "{ready}");
     drop(client);
     floe.stop().await;

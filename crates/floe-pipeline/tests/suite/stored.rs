@@ -39,7 +39,8 @@ fn lag(stage: &Stage) -> Option<u64> {
 async fn rows(store: &EventStore) -> Vec<String> {
     let (mut ids, mut cursor) = (Vec::new(), None);
     loop {
-        let page = store.list(&EventFilter::default(), ListOrder::OldestFirst, cursor, 1_000).await.unwrap();
+        let page =
+            store.page(&EventFilter::default(), ListOrder::OldestFirst, cursor, 1_000).await.unwrap().events;
         cursor = page.last().map(|event| event.seq).or(cursor);
         if page.is_empty() {
             return ids;

@@ -86,17 +86,6 @@ impl EventStore {
         query::page(&self.database, filter, Window { order, cursor, upto: None, limit }).await
     }
 
-    /// The events of such a page.
-    pub async fn list(
-        &self,
-        filter: &EventFilter,
-        order: ListOrder,
-        cursor: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        Ok(self.page(filter, order, cursor, limit).await?.events)
-    }
-
     /// Erases an event's row; answers whether there was one. Positions stay, so the pipeline doesn't store it again; a
     /// record of the same id that is sent later is a new event. The log keeps its record until retention removes it.
     pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {

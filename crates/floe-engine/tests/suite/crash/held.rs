@@ -97,7 +97,8 @@ async fn too_much_that_waits_is_refused() {
     };
     let EngineError::Overloaded { queued_bytes } = refused else { panic!("{refused}") };
     assert!((62 << 20..=64 << 20).contains(&queued_bytes), "{queued_bytes}");
-    assert_eq!(engine.health().queued_bytes, queued_bytes);
+    // the writer may have taken a group ahead since
+    assert!((1..=queued_bytes).contains(&engine.health().queued_bytes));
     assert_eq!(engine.health().storage, StorageState::Writable);
     let commit = {
         let engine = engine.clone();

@@ -27,7 +27,7 @@ fn open(stage: &Stage) -> Store {
 }
 
 async fn ids(store: &EventStore) -> Vec<String> {
-    let events = store.list(&EventFilter::default(), ListOrder::OldestFirst, None, 100).await.unwrap();
+    let events = store.page(&EventFilter::default(), ListOrder::OldestFirst, None, 100).await.unwrap().events;
     events.into_iter().map(|event| event.id).collect()
 }
 

@@ -13,7 +13,7 @@ pub(crate) async fn an_id_is_stored_once(stage: &Stage) {
     let batch = vec![event(0, "a"), event(1, "b"), event(2, "a"), event(3, "c")];
     assert_eq!(store.write(&key(0), &one, batch, 4).await, Ok(3));
     assert_eq!(store.write(&key(1), &two, vec![event(0, "c"), event(1, "d"), event(2, "a")], 3).await, Ok(1));
-    let all = store.list(&EventFilter::default(), ListOrder::OldestFirst, None, 10).await.unwrap();
+    let all = store.page(&EventFilter::default(), ListOrder::OldestFirst, None, 10).await.unwrap().events;
     let found: Vec<_> =
         all.iter().map(|event| (event.seq, event.id.as_str(), event.partition, event.offset)).collect();
     assert_eq!(found, [(1, "a", 0, 0), (2, "b", 0, 1), (3, "c", 0, 3), (4, "d", 1, 1)]);
@@ -51,8 +51,8 @@ pub(crate) async fn many_writers_make_one_order_without_gaps(stage: &Stage) {
             let mut seen = 0;
             while seen < 6 * EACH {
                 let page =
-                    store.list(&EventFilter::default(), ListOrder::OldestFirst, Some(seen), 10_000).await;
-                for event in page.unwrap() {
+                    store.page(&EventFilter::default(), ListOrder::OldestFirst, Some(seen), 10_000).await;
+                for event in page.unwrap().events {
                     seen += 1;
                     assert_eq!(event.seq, seen);
                 }
@@ -77,7 +77,7 @@ pub(crate) async fn listings_are_filtered_and_paged(stage: &Stage) {
     });
     store.write(&key(0), &claim, batch.collect(), 20).await.unwrap();
     let page = async |filter: &EventFilter, order, cursor, limit| {
-        let page = store.list(filter, order, cursor, limit).await.unwrap();
+        let page = store.page(filter, order, cursor, limit).await.unwrap().events;
         page.into_iter().map(|event| event.seq).collect::<Vec<_>>()
     };
     let (all, oldest, newest) = (EventFilter::default(), ListOrder::OldestFirst, ListOrder::NewestFirst);

@@ -32,7 +32,7 @@ pub(crate) async fn many_start_at_once(stage: &Stage) {
 pub(crate) async fn a_newer_database_is_refused(stage: &Stage) {
     claimed(&stage.store(), 0).await;
     stage.run("INSERT INTO floe_migrations VALUES (1000, 'future', 'x', 'then')").await;
-    let refused = stage.store().list(&EventFilter::default(), ListOrder::OldestFirst, None, 1).await;
+    let refused = stage.store().page(&EventFilter::default(), ListOrder::OldestFirst, None, 1).await;
     let Err(StoreError::Refused(why)) = refused else { panic!("{refused:?}") };
     assert!(why.contains("version 1000") && why.contains("newer Floe"), "{why}");
     stage.run("DELETE FROM floe_migrations WHERE version = 1000").await;
