@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use floe_store::{
-    Cell, Claim, ColumnType, Database, DatabaseUrl, EventStore, NewEvent, PositionKey, Row, TableShape,
+    Cell, Claim, ColumnType, Database, DatabaseUrl, EventStore, NewEvent, PositionKey, Row, StoreError,
+    TableShape,
 };
 use floe_testkit::services::Postgres;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
@@ -97,7 +98,13 @@ pub(crate) fn events(partition: u32, offsets: std::ops::Range<i64>) -> Vec<NewEv
 }
 
 pub(crate) async fn claimed(store: &EventStore, partition: u32) -> Claim {
-    store.claim(&key(partition), "worker").await.unwrap()
+    // Of two that open one SQLite file for the first time at once, one may find it locked.
+    loop {
+        match store.claim(&key(partition), "worker").await {
+            Err(StoreError::Unavailable(_)) => tokio::task::yield_now().await,
+            claim => break claim.unwrap(),
+        }
+    }
 }
 
 /// A table of a number and a name.

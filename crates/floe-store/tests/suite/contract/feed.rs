@@ -1,15 +1,22 @@
 //! Those who follow what is stored.
 
-use floe_store::{EventFilter, EventStore, Followed};
+use std::time::Duration;
+
+use floe_store::{EventFilter, EventStore, Followed, WriteError};
 use tokio::task::JoinSet;
 
 use crate::stage::{Stage, claimed, event, events, key};
+
+/// How long events that are stored may take to come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The next so many events' numbers.
 async fn take(followed: &mut Followed, count: usize) -> Vec<i64> {
     let mut seqs = Vec::new();
     while seqs.len() < count {
-        seqs.extend(followed.next().await.iter().map(|event| event.event.seq));
+        let next = tokio::time::timeout(PATIENCE, followed.next()).await;
+        let next = next.unwrap_or_else(|_| panic!("{} of {count} came", seqs.len()));
+        seqs.extend(next.iter().map(|event| event.event.seq));
     }
     seqs
 }
@@ -23,7 +30,13 @@ async fn write(store: &EventStore, partition: u32, batches: i64, each: i64) {
     let start = claim.next_offset.unwrap_or_default();
     for batch in 0..batches {
         let (from, to) = (start + batch * each, start + batch * each + each);
-        store.write(&key(partition), &claim, events(partition, from..to), to).await.unwrap();
+        // Two processes on one SQLite file may be in each other's way: what is unavailable is tried again.
+        loop {
+            match store.write(&key(partition), &claim, events(partition, from..to), to).await {
+                Err(WriteError::Unavailable(_)) => tokio::task::yield_now().await,
+                written => break drop(written.unwrap()),
+            }
+        }
     }
 }
 
@@ -101,8 +114,8 @@ pub(crate) async fn another_process_finds_what_was_stored(stage: &Stage) {
     for (partition, store) in [(0, here), (1, there.clone())] {
         writers.spawn(async move { write(&store, partition, 20, 5).await });
     }
-    assert_eq!(take(&mut follower, 200).await, (1..=200).collect::<Vec<_>>());
     writers.join_all().await;
+    assert_eq!(take(&mut follower, 200).await, (1..=200).collect::<Vec<_>>());
 }
 
 pub(crate) async fn filters_are_followers_own(stage: &Stage) {
@@ -131,7 +144,7 @@ pub(crate) async fn one_who_waits_is_told(stage: &Stage) {
         let store = store.clone();
         waiting.spawn(async move { store.stored("0-3").await.seq });
     }
-    let given_up = tokio::time::timeout(std::time::Duration::from_millis(50), here.stored("never")).await;
+    let given_up = tokio::time::timeout(Duration::from_millis(50), here.stored("never")).await;
     assert!(given_up.is_err());
     here.write(&key(0), &claim, events(0, 0..5), 5).await.unwrap();
     assert_eq!(waiting.join_all().await, [4, 4, 4]);
