@@ -34,7 +34,10 @@ async fn write(store: &EventStore, partition: u32, batches: i64, each: i64) {
         loop {
             match store.write(&key(partition), &claim, events(partition, from..to), to).await {
                 Err(WriteError::Unavailable(_)) => tokio::task::yield_now().await,
-                written => break drop(written.unwrap()),
+                written => {
+                    written.unwrap();
+                    break;
+                }
             }
         }
     }
@@ -89,7 +92,7 @@ pub(crate) async fn a_resumed_follower_has_no_gap_and_no_repeat(stage: &Stage) {
     const MANY: i64 = 10_000;
     let store = stage.store();
     let mut early = store.follow(Some(0), all());
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(1), early.next()).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(1), early.next()).await.is_err());
     // More than is kept in memory.
     write(&store, 0, 4, MANY / 4).await;
     assert_eq!(take(&mut early, 10_000).await, (1..=MANY).collect::<Vec<_>>());
