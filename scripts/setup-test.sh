@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What the tests need beside Rust: Python with `websockets` and Node with `ws`, for the clients in examples/; PostgreSQL
-# and Redis, which the tests start themselves on free ports, and sqlite3; Chromium with `playwright-core`, for the pages in console/.
+# What the tests need beside Rust: Python with `websockets` and Node with `ws`, for the clients in examples/; PostgreSQL,
+# Redis, and Kafka with Java, which the tests start themselves on free ports, and sqlite3; Chromium with `playwright-core`,
+# for the pages in console/.
 # The packages go into folders that git ignores; the system gets only Debian's own packages that are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +17,8 @@ compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/
 command -v sqlite3 >/dev/null || missing+=(sqlite3)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v chromium >/dev/null || missing+=(chromium)
+command -v java >/dev/null || missing+=(default-jre-headless)
+command -v mvn >/dev/null || missing+=(maven)
 if [ ${#missing[@]} -gt 0 ]; then
     # only the programs are wanted: no database is made, and nothing is left running
     no_cluster=/etc/postgresql-common/createcluster.d/floe-tests.conf
@@ -45,5 +48,14 @@ for folder in examples/javascript console/tests; do
     if ! cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed.json"; then
         (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --silent)
         cp "$folder/package-lock.json" "$folder/node_modules/.installed.json"
+    fi
+done
+
+for folder in crates/floe-testkit/kafka/{kraft,zookeeper}; do
+    if ! cmp -s "$folder/pom.xml" "$folder/lib/installed.xml"; then
+        rm -rf "$folder/lib"
+        mvn -q -B -Dstyle.color=never -f "$folder/pom.xml" \
+            dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=lib
+        cp "$folder/pom.xml" "$folder/lib/installed.xml"
     fi
 done

@@ -2,13 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
     thread,
+    time::Duration,
 };
 
-use floe_testkit::services::{Postgres, Proxy, Redis, Traffic};
+use floe_testkit::services::{Kafka, Postgres, Proxy, Redis, Traffic};
 
 fn ask_redis(port: u16) -> std::io::Result<[u8; 7]> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
@@ -52,6 +53,86 @@ fn redis_is_empty_after_a_kill() {
     assert!(ask_redis(redis.port()).is_err());
     redis.restart();
     assert_eq!(&ask_redis(redis.port()).unwrap(), b"+PONG\r\n");
+}
+
+const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
+
+fn create_topic(kafka: &Kafka, bootstrap: &str, topic: &str) {
+    kafka.tool(TOPICS, &["--bootstrap-server", bootstrap, "--create", "--topic", topic, "--partitions", "2"]);
+}
+
+fn topics(kafka: &Kafka) -> Vec<String> {
+    let listed = kafka.tool(TOPICS, &["--bootstrap-server", &kafka.bootstrap(), "--list"]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+/// Whether the answer to a question about versions begins to arrive within this time.
+fn answers(stream: &mut TcpStream, within: Duration) -> bool {
+    stream.set_read_timeout(Some(within)).unwrap();
+    match stream.read_exact(&mut [0; 4]) {
+        Ok(()) => true,
+        Err(error) => {
+            assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+            false
+        }
+    }
+}
+
+/// `ApiVersions`, version 0.
+const VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF];
+
+fn goes_on_after_kills_and_pauses(kafka: &Kafka) {
+    create_topic(kafka, &kafka.bootstrap(), "kept");
+    assert_eq!(topics(kafka), ["kept"]);
+    for _ in 0..2 {
+        kafka.kill();
+        assert!(TcpStream::connect(("127.0.0.1", kafka.port())).is_err());
+        kafka.restart();
+        assert_eq!(topics(kafka), ["kept"]);
+    }
+    let mut stream = TcpStream::connect(("127.0.0.1", kafka.port())).unwrap();
+    kafka.pause();
+    stream.write_all(&VERSIONS).unwrap();
+    assert!(!answers(&mut stream, Duration::from_millis(200)));
+    kafka.resume();
+    assert!(answers(&mut stream, Duration::from_secs(30)));
+    kafka.pause();
+    kafka.kill();
+}
+
+#[test]
+fn kafka_with_kraft_keeps_its_topics_through_kills() {
+    goes_on_after_kills_and_pauses(&Kafka::start_kraft());
+}
+
+#[test]
+fn kafka_with_zookeeper_keeps_its_topics_through_kills() {
+    goes_on_after_kills_and_pauses(&Kafka::start_zookeeper());
+}
+
+#[test]
+fn settings_of_a_test_win() {
+    let kafka = Kafka::start_kraft_with(&[("num.partitions", "3"), ("auto.create.topics.enable", "true")]);
+    let bootstrap = kafka.bootstrap();
+    kafka.tool(TOPICS, &["--bootstrap-server", &bootstrap, "--create", "--topic", "t"]);
+    let described = kafka.tool(TOPICS, &["--bootstrap-server", &bootstrap, "--describe", "--topic", "t"]);
+    assert!(described.contains("PartitionCount: 3"), "{described}");
+}
+
+#[test]
+fn the_shared_kafka_is_one() {
+    let (one, two) = (Kafka::shared(), Kafka::shared());
+    assert_eq!(one.bootstrap(), two.bootstrap());
+}
+
+#[test]
+fn clients_of_a_kafka_behind_a_proxy_stay_behind_it() {
+    let (kafka, proxy) = Kafka::start_kraft_behind_proxy(&[]);
+    create_topic(&kafka, &format!("127.0.0.1:{}", proxy.port()), "through");
+    // one connection to begin with, and one to the broker that it was told of
+    assert_eq!(proxy.seen(), 2);
+    assert_eq!(topics(&kafka), ["through"]);
+    assert_eq!(proxy.seen(), 2);
 }
 
 /// Answers each byte with itself.

@@ -1,11 +1,16 @@
-//! Real services for tests, as the distribution packages them: started on free ports, killed as a crash would, and gone
-//! with the test that started them. What is missing is a failure that names the package, never a skip.
+//! Real services for tests, as the distribution or the project itself packages them: started on free ports, killed as a
+//! crash would, and gone with the test that started them. What is missing is a failure that says where it comes from, never
+//! a skip.
 
+mod java;
+mod kafka;
 mod postgres;
 mod program;
 mod proxy;
 mod redis;
+mod zookeeper;
 
+pub use kafka::Kafka;
 pub use postgres::Postgres;
 pub use program::{Program, command, find_program, free_port};
 pub use proxy::{Proxy, Traffic};

@@ -20,7 +20,7 @@ use rustix::{
 
 /// Lines of a program's output that are kept, for those who ask why it failed.
 const LINES_KEPT: usize = 200;
-/// How long a killed process may take to be gone.
+/// How long a process that was told to end may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 /// Ports are taken from below those that the kernel gives to outgoing connections, so that a service that was killed
 /// finds its own port free again.
@@ -130,6 +130,25 @@ impl Program {
         self.child.id()
     }
 
+    /// SIGSTOP: it does nothing until [`Self::resume`], and keeps all that it has.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGTERM, which asks it to end in good order. Returns when it has.
+    pub fn end(&mut self) {
+        self.signal(Signal::TERM);
+        if let Ok(process) = pidfd_open(pid(self.child.id()), PidfdFlags::empty()) {
+            assert!(is_gone(&process), "{} is still there after SIGTERM", self.name);
+        }
+        let _ = self.child.wait();
+    }
+
     /// SIGKILL, to it and its children, as when the machine's memory has run out. Returns when all are gone.
     pub fn kill(&mut self) {
         let id = pid(self.child.id());
@@ -149,8 +168,13 @@ impl Program {
         }
         let _ = self.child.wait();
         for child in &children {
-            wait_until_gone(child, &self.name);
+            assert!(is_gone(child), "a child of {} is still there after SIGKILL", self.name);
         }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let sent = kill_process(pid(self.child.id()), signal);
+        sent.unwrap_or_else(|error| panic!("{} took no signal: {error}", self.name));
     }
 }
 
@@ -215,8 +239,8 @@ fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-fn wait_until_gone(process: &OwnedFd, name: &str) {
+/// Waits for it.
+fn is_gone(process: &OwnedFd) -> bool {
     let limit = Timespec { tv_sec: i64::try_from(GONE_WITHIN.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
-    let gone = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit));
-    assert!(gone.is_ok_and(|count| count > 0), "a child of {name} is still there after SIGKILL");
+    poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit)).is_ok_and(|count| count > 0)
 }
