@@ -186,6 +186,18 @@ pub enum BrokerError {
     /// Reading from disk failed.
     #[error("reading from disk failed")]
     ReadFailed,
+    /// The log can't be reached; nothing was stored or changed. Try again soon.
+    #[error("the log can't be reached: {why}")]
+    Unavailable {
+        /// What was tried, and what came of it.
+        why: String,
+    },
+    /// It was sent to the log, and no answer came in time: it may be stored or not. With an idempotency key a repeat is
+    /// safe.
+    #[error(
+        "no answer came from the log in time: it may be stored or not; with an Idempotency-Key a repeat is safe"
+    )]
+    OutcomeUnknown,
     /// The broker is stopping.
     #[error("the server is stopping")]
     Stopping,

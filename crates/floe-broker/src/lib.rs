@@ -10,6 +10,7 @@ mod catalog;
 mod claims;
 mod clock;
 mod command;
+mod cursor;
 mod error;
 pub mod group;
 mod groups;
@@ -32,6 +33,7 @@ pub use catalog::Catalog;
 pub use claims::{ClaimRequest, Claimed};
 pub use clock::Clock;
 pub use command::PositionsMode;
+pub use cursor::{Cursor, JournalCursor, OffsetsCursor};
 pub use error::BrokerError;
 pub use groups::{Group, Groups, check_group_name};
 pub use idempotency::{
@@ -41,7 +43,7 @@ pub use idempotency::{
 pub use name::{MAX_TOPIC_NAME_BYTES, TopicName, TopicNameError};
 pub use partitioner::{murmur2, partition_for_key};
 pub use read::{PartitionRecords, ReadLimits, TopicRecords};
-pub use record::{Acks, Cursor, Header, NewRecord, OffsetSpec, StoredRecord};
+pub use record::{Acks, Header, NewRecord, OffsetSpec, StoredRecord};
 pub use state::{DecodeError, StateEntry};
 pub use tap::{Tap, Tapped, VisibleBatch};
 pub use topic::{Partition, Topic, journal_id, split_journal_id};

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use floe_journal::{BatchRef, Journal, Position, ReadError};
 
 use crate::{
-    Broker, BrokerError, Cursor, OffsetSpec, StoredRecord, Topic,
+    Broker, BrokerError, Cursor, JournalCursor, OffsetSpec, StoredRecord, Topic,
     batch::{BatchPlace, StoredRecords},
 };
 
@@ -42,7 +42,7 @@ pub struct TopicRecords {
     /// In the order in which they were stored.
     pub records: Vec<StoredRecord>,
     /// Where to read on.
-    pub next: Cursor,
+    pub next: JournalCursor,
     /// Offsets passed over because they are damaged: partition, first and last.
     pub gaps: Vec<(u32, i64, i64)>,
 }
@@ -193,23 +193,27 @@ impl Broker {
 
     /// A cursor in front of all records that are kept.
     #[must_use]
-    pub fn earliest(&self, topic: &Topic) -> Cursor {
-        Cursor { topic_id: topic.id, position: 0, records: 0 }
+    pub fn earliest(&self, topic: &Topic) -> JournalCursor {
+        JournalCursor { topic_id: topic.id, position: 0, records: 0 }
     }
 
     /// A cursor behind all records that are visible.
     #[must_use]
-    pub fn latest(&self, topic: &Topic) -> Cursor {
-        Cursor { topic_id: topic.id, position: self.shared.visible().saturating_sub(1), records: u32::MAX }
+    pub fn latest(&self, topic: &Topic) -> JournalCursor {
+        JournalCursor {
+            topic_id: topic.id,
+            position: self.shared.visible().saturating_sub(1),
+            records: u32::MAX,
+        }
     }
 
     /// A cursor before which no record has this time or a later one.
-    pub fn at_time(&self, topic: &Topic, time: i64) -> Result<Cursor, BrokerError> {
+    pub fn at_time(&self, topic: &Topic, time: i64) -> Result<JournalCursor, BrokerError> {
         let mut first = self.latest(topic);
         for partition in 0..topic.partition_count() {
             if let Some(record) = self.first_at(topic, partition, time)? {
-                let before = Cursor { records: record.cursor.records - 1, ..record.cursor };
-                first = first.min(before);
+                let Cursor::Journal(found) = record.cursor else { continue };
+                first = first.min(JournalCursor { records: found.records - 1, ..found });
             }
         }
         Ok(first)
@@ -217,7 +221,12 @@ impl Broker {
 
     /// A cursor with `count` visible records behind it, or as many as there are. With `before`, only records up to that
     /// cursor are counted: what became visible later follows in addition.
-    pub fn newest(&self, topic: &Topic, count: usize, before: Option<Cursor>) -> Result<Cursor, BrokerError> {
+    pub fn newest(
+        &self,
+        topic: &Topic,
+        count: usize,
+        before: Option<JournalCursor>,
+    ) -> Result<JournalCursor, BrokerError> {
         let most = i64::try_from(count).unwrap_or(i64::MAX);
         if most == 0 {
             return Ok(before.unwrap_or_else(|| self.latest(topic)));
@@ -252,7 +261,7 @@ impl Broker {
             let here = records - skipped;
             if here >= left {
                 let records = u32::try_from(records - left).unwrap_or(u32::MAX);
-                return Ok(Cursor { topic_id: topic.id, position: origin, records });
+                return Ok(JournalCursor { topic_id: topic.id, position: origin, records });
             }
             left -= here;
         }
@@ -260,7 +269,7 @@ impl Broker {
     }
 
     /// The first offset of a partition that lies behind a cursor; the largest there can be if none does yet.
-    fn end_at(&self, id: u64, cursor: Cursor) -> Result<i64, BrokerError> {
+    fn end_at(&self, id: u64, cursor: JournalCursor) -> Result<i64, BrokerError> {
         let found = located(self.shared.journal.locate_origin(id, cursor.position, MERGE_LOOKUP_BYTES))?;
         let behind = found.iter().find(|batch| batch.origin() != cursor.position || has_more(batch, cursor));
         if let Some(batch) = behind {
@@ -280,7 +289,7 @@ impl Broker {
     pub fn read_topic(
         &self,
         topic: &Topic,
-        after: Cursor,
+        after: JournalCursor,
         limits: ReadLimits,
     ) -> Result<Option<TopicRecords>, BrokerError> {
         if after.topic_id != topic.id {
@@ -299,7 +308,7 @@ impl Broker {
     fn try_read_topic(
         &self,
         topic: &Topic,
-        after: Cursor,
+        after: JournalCursor,
         limits: ReadLimits,
     ) -> Result<Option<Option<TopicRecords>>, BrokerError> {
         let visible = self.shared.visible();
@@ -317,7 +326,8 @@ impl Broker {
                 Fetched::NeedsDisk | Fetched::Gone => break,
                 Fetched::Damaged => {
                     read.gaps.push((partition, batch.base_offset(), batch.last_offset()));
-                    read.next = Cursor { topic_id: topic.id, position: batch.origin(), records: u32::MAX };
+                    read.next =
+                        JournalCursor { topic_id: topic.id, position: batch.origin(), records: u32::MAX };
                 }
                 Fetched::Bytes(stored) => {
                     bytes += stored.len();
@@ -384,7 +394,9 @@ impl TopicRecords {
                 match record {
                     Ok(_) if self.records.len() >= limit => return,
                     Ok(record) => {
-                        self.next = record.cursor;
+                        if let Cursor::Journal(cursor) = record.cursor {
+                            self.next = cursor;
+                        }
                         self.records.push(record);
                     }
                     Err(_) => clean = false,
@@ -394,7 +406,7 @@ impl TopicRecords {
         if !clean {
             self.gaps.push((partition, from, batch.last_offset()));
         }
-        self.next = Cursor { topic_id, position: batch.origin(), records: u32::MAX };
+        self.next = JournalCursor { topic_id, position: batch.origin(), records: u32::MAX };
     }
 }
 
@@ -419,7 +431,7 @@ impl<'a> Merge<'a> {
     fn new(
         broker: &'a Broker,
         topic: &'a Topic,
-        after: Cursor,
+        after: JournalCursor,
         visible: Position,
     ) -> Result<Self, BrokerError> {
         let partitions: Arc<[_]> = topic.partitions();
@@ -489,6 +501,6 @@ fn refuse_deleted(topic: &Topic, has_gaps: bool) -> Result<(), BrokerError> {
 }
 
 /// Whether a batch has records behind the cursor that points into it.
-fn has_more(batch: &BatchRef, after: Cursor) -> bool {
+fn has_more(batch: &BatchRef, after: JournalCursor) -> bool {
     i64::from(after.records) <= batch.last_offset() - batch.base_offset()
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use crate::Cursor;
+
 /// One header of a record. Names may repeat and their order is kept, as Kafka does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -45,20 +47,6 @@ pub struct StoredRecord {
     pub headers: Vec<Header>,
     /// Where reading the whole topic goes on after this record.
     pub cursor: Cursor,
-}
-
-/// A place in a whole topic, across its partitions: everything up to and including one record.
-///
-/// Positions come from the journal, which orders all partitions of the node, so one number stands
-/// for a place in all of them. A cursor stays good for as long as the topic exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cursor {
-    /// The topic's id: a topic that was deleted and made again has another one.
-    pub topic_id: u64,
-    /// Journal position at which the record's batch was first written.
-    pub position: u64,
-    /// How many records of that batch are behind the cursor.
-    pub records: u32,
 }
 
 /// The promise behind an acknowledgement.

@@ -24,6 +24,8 @@ pub enum StorageState {
     Full,
     /// A write or sync failed; not before a restart.
     Failed,
+    /// The log is elsewhere and can't be reached; resumes by itself.
+    Unreachable,
     /// It is stopping.
     Stopping,
 }

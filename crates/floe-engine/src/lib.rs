@@ -8,6 +8,7 @@ mod embedded;
 mod engine;
 mod group;
 mod health;
+mod kafka;
 mod read;
 mod tail;
 mod topic;
@@ -16,14 +17,15 @@ pub use append::{Append, Appended, IdempotencyKey, Placement};
 pub use embedded::{Embedded, EmbeddedConfig, OpenEngineError};
 pub use engine::Engine;
 pub use floe_broker::{
-    Acks, BrokerError as EngineError, Clock, Cursor, Header, MAX_TOPIC_NAME_BYTES, NewRecord, OffsetSpec,
-    StoredRecord, TopicName, TopicNameError,
+    Acks, BrokerError as EngineError, Clock, Cursor, Header, JournalCursor, MAX_TOPIC_NAME_BYTES, NewRecord,
+    OffsetSpec, OffsetsCursor, StoredRecord, TopicName, TopicNameError,
 };
 pub use group::{
     Delivery, DeliveryMode, GroupDescription, GroupLag, GroupState, GroupSummary, MemberDescription,
     Membership, Poll,
 };
 pub use health::{Damage, EngineHealth, StorageState};
+pub use kafka::{Kafka, KafkaConfig, KafkaConfigError};
 pub use read::{Gap, Page, PartitionRead, TopicPage, TopicRead, TopicStart};
 pub use tail::{Tail, TailEnd};
 pub use topic::{PartitionDescription, TopicDescription, TopicSpec, TopicSummary};

@@ -48,7 +48,7 @@ pub struct Gap {
 }
 
 /// Where a read across a whole topic starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopicStart {
     /// At the oldest records kept.
     Earliest,
@@ -71,7 +71,8 @@ pub enum TopicStart {
     },
 }
 
-/// Asks for records across a topic's partitions, in the one order in which they were stored.
+/// Asks for records across a topic's partitions: in the one order in which they were stored, where the log has such an order
+/// (the embedded engine's journal), else each partition's in its order.
 #[derive(Clone, Debug)]
 pub struct TopicRead {
     /// The topic.
@@ -86,7 +87,7 @@ pub struct TopicRead {
     pub wait: Duration,
 }
 
-/// Records across a topic, in the order in which they were stored: within a partition that is the order of offsets.
+/// Records across a topic; those of a partition in the order of offsets.
 #[derive(Clone, Debug)]
 pub struct TopicPage {
     /// The records; empty when there were none before the wait was over.

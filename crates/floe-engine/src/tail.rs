@@ -2,17 +2,23 @@
 
 use floe_broker::{Cursor, StoredRecord};
 
-use crate::embedded::EmbeddedTail;
+use crate::{embedded::EmbeddedTail, kafka::KafkaTail};
 
 /// A topic's new records from the moment it was opened.
 ///
-/// Everything up to [`Tail::after`] is in the log; everything behind it comes through [`Tail::next`], in the order
-/// of storing, each once. A tail that isn't read costs a bounded amount of memory: what no longer fits is read from
+/// Everything up to [`Tail::after`] is in the log; everything behind it comes through [`Tail::next`], each once: in the
+/// order of storing, or where the log has none across partitions, those of a partition in their order. A tail that isn't read costs a bounded amount of memory: what no longer fits is read from
 /// the log instead.
 #[derive(Debug)]
 pub struct Tail {
     after: Cursor,
-    source: EmbeddedTail,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Embedded(EmbeddedTail),
+    Kafka(Box<KafkaTail>),
 }
 
 /// Why a tail has no more records.
@@ -26,17 +32,24 @@ pub enum TailEnd {
 
 impl Tail {
     pub(crate) fn embedded(after: Cursor, source: EmbeddedTail) -> Self {
-        Self { after, source }
+        Self { after, source: Source::Embedded(source) }
+    }
+
+    pub(crate) fn kafka(after: Cursor, source: KafkaTail) -> Self {
+        Self { after, source: Source::Kafka(Box::new(source)) }
     }
 
     /// Where it starts: right behind this.
     #[must_use]
     pub fn after(&self) -> Cursor {
-        self.after
+        self.after.clone()
     }
 
     /// The next records, at least one; waits for them. Cancel-safe.
     pub async fn next(&mut self) -> Result<Vec<StoredRecord>, TailEnd> {
-        self.source.next().await
+        match &mut self.source {
+            Source::Embedded(tail) => tail.next().await,
+            Source::Kafka(tail) => tail.next().await,
+        }
     }
 }

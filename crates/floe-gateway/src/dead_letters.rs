@@ -189,7 +189,8 @@ pub(crate) async fn list(
         }
     };
     let page = gateway.dead_letters().list(&pipeline, params.text("after"), limit, all).await;
-    let page = or_none(&gateway, &pipeline, page, || DeadLetterPage { letters: Vec::new(), next: None })?;
+    let page =
+        or_none(&gateway, &pipeline, page, || DeadLetterPage { letters: Vec::new(), next: None }).await?;
     let mut out = Vec::with_capacity(128 + 512 * page.letters.len());
     out.extend_from_slice(b"{\"pipeline\":");
     write_str(&mut out, &pipeline);
@@ -230,7 +231,7 @@ pub(crate) async fn show(
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
     let letter = gateway.dead_letters().get(&pipeline, &id).await;
-    let Some(letter) = or_none(&gateway, &pipeline, letter, || None)? else {
+    let Some(letter) = or_none(&gateway, &pipeline, letter, || None).await? else {
         let id: String = id.chars().take(64).collect();
         let detail = format!(
             "there is no dead letter '{}' of this pipeline; GET /dead-letters/{{pipeline}} lists them",
@@ -269,7 +270,7 @@ pub(crate) async fn redrive(
     let dry_run = body.dry_run;
     let redrive = body.into_redrive()?;
     let done = gateway.dead_letters().redrive(&pipeline, &redrive).await;
-    let done = or_none(&gateway, &pipeline, done, Redriven::default)?;
+    let done = or_none(&gateway, &pipeline, done, Redriven::default).await?;
     let skipped = done.skipped.into_iter().map(|(id, why)| Skipped { id, why }).collect();
     Ok(answer(StatusCode::ACCEPTED, RedriveDone { redriven: done.redriven, skipped, dry_run }))
 }
@@ -299,22 +300,24 @@ pub(crate) async fn discard(
     params.only(&[])?;
     let selection = body.into_selection()?;
     let discarded = gateway.dead_letters().discard(&pipeline, &selection).await;
-    let discarded = or_none(&gateway, &pipeline, discarded, || 0)?;
+    let discarded = or_none(&gateway, &pipeline, discarded, || 0).await?;
     Ok(answer(StatusCode::OK, DiscardDone { discarded }))
 }
 
 /// A pipeline that never had dead letters has no topic for them: that is no mistake of somebody who asks.
-fn or_none<T>(
+async fn or_none<T>(
     gateway: &Gateway,
     pipeline: &str,
     found: Result<T, LogError>,
     none: impl FnOnce() -> T,
 ) -> Result<T, ApiError> {
     match found {
-        Err(LogError::NoTopic { .. }) => match gateway.directory().get(pipeline) {
-            Some(_) => Ok(none()),
-            None => Err(unknown(pipeline)),
-        },
+        Err(LogError::NoTopic { .. }) => {
+            match gateway.directory().get(pipeline).await.map_err(log_failure)? {
+                Some(_) => Ok(none()),
+                None => Err(unknown(pipeline)),
+            }
+        }
         found => found.map_err(log_failure),
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use floe_engine::Engine;
+use floe_engine::{Acks, Engine};
 use floe_live::Live;
 use floe_pipeline::{DeadLetters, Directory};
 use floe_store::EventStore;
@@ -74,6 +74,8 @@ pub struct Gateway {
     rates: Rates,
     body_budget: BodyBudget,
     max_connections: usize,
+    /// What events are answered with, whatever they or their topic ask for.
+    promise: Option<Acks>,
     started: Instant,
     stopping: watch::Sender<bool>,
 }
@@ -82,6 +84,16 @@ impl Gateway {
     /// The doors to these parts. Nothing runs until [`crate::serve`] is called.
     #[must_use]
     pub fn new(parts: GatewayParts, config: &GatewayConfig) -> Arc<Self> {
+        Self::promising(None, parts, config)
+    }
+
+    /// The doors of a process that may stand still, or be gone, once it has answered: events are durable before, whatever
+    /// they or their topic ask for.
+    pub(crate) fn durable(parts: GatewayParts) -> Arc<Self> {
+        Self::promising(Some(Acks::Durable), parts, &GatewayConfig::default())
+    }
+
+    fn promising(promise: Option<Acks>, parts: GatewayParts, config: &GatewayConfig) -> Arc<Self> {
         Arc::new(Self {
             parts,
             guard: GuardRules::new(&config.allowed_hosts, &config.allowed_origins),
@@ -90,6 +102,7 @@ impl Gateway {
             rates: Rates::default(),
             body_budget: BodyBudget::default(),
             max_connections: config.max_connections.unwrap_or(crate::limits::CONNECTIONS_MAX),
+            promise,
             started: Instant::now(),
             stopping: watch::Sender::new(false),
         })
@@ -105,6 +118,11 @@ impl Gateway {
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.parts.live
+    }
+
+    /// The promise that an event is answered with; `None` is its topic's own.
+    pub(crate) fn acks(&self, asked: Option<Acks>) -> Option<Acks> {
+        self.promise.or(asked)
     }
 
     pub(crate) fn directory(&self) -> &Directory {

@@ -164,7 +164,7 @@ pub(crate) async fn list(
         state: state_name(group.state),
         members: group.members,
     };
-    let groups = gateway.engine().groups().into_iter().map(line).collect();
+    let groups = gateway.engine().groups().await?.into_iter().map(line).collect();
     Ok(answer(StatusCode::OK, GroupList { groups }))
 }
 
@@ -185,7 +185,7 @@ pub(crate) async fn describe(
     params: RawParams,
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
-    Ok(answer(StatusCode::OK, view(gateway.engine().describe_group(&group)?)))
+    Ok(answer(StatusCode::OK, view(gateway.engine().describe_group(&group).await?)))
 }
 
 /// Take a group's next records

@@ -19,21 +19,25 @@ use crate::{
 /// How the server is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
-    /// `ok`, `degraded` (reads only, damage was found, or what `reasons` says) or `stopping`.
+    /// `ok`, `degraded` (reads only, the log can't be reached, damage was found, or what `reasons` says) or `stopping`.
     status: &'static str,
     uptime_sec: u64,
-    topics: usize,
+    /// Left out while the log can't be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topics: Option<usize>,
     /// Live WebSocket and SSE subscriptions.
     subscribers: usize,
     version: &'static str,
     engine: &'static str,
-    /// Which log this is; no other one has this id.
-    log_id: String,
+    /// Which log this is; no other one has this id. Left out while the log can't be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_id: Option<String>,
+    /// `writable`, `full`, `failed`, `unreachable` or `stopping`.
     storage: &'static str,
     /// Ranges found damaged on disk; they are not served.
     damaged_ranges: usize,
-    /// Pipelines that stopped or can't deliver, a store or Redis that can't be reached. Events are accepted and read all
-    /// the same.
+    /// Pipelines that stopped or can't deliver, a log, a store or Redis that can't be reached. Except with the log, events
+    /// are accepted and read all the same.
     reasons: Vec<Trouble>,
 }
 
@@ -64,21 +68,28 @@ pub(crate) async fn health(
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
     let engine = gateway.engine().health();
-    let reasons = troubles::of(&gateway);
+    let reasons = troubles::of(&gateway).await;
     let status = match engine.storage {
         _ if gateway.is_stopping() => "stopping",
         StorageState::Stopping => "stopping",
         StorageState::Writable if engine.damage.is_empty() && reasons.is_empty() => "ok",
-        StorageState::Writable | StorageState::Full | StorageState::Failed => "degraded",
+        StorageState::Writable | StorageState::Full | StorageState::Failed | StorageState::Unreachable => {
+            "degraded"
+        }
+    };
+    let (topics, log_id) = match engine.storage {
+        // Known without asking it: nobody waits for an answer that won't come.
+        StorageState::Unreachable => (None, None),
+        _ => (gateway.engine().topics().await.ok(), gateway.engine().log_id().await.ok()),
     };
     let health = Health {
         status,
         uptime_sec: gateway.uptime().as_secs(),
-        topics: gateway.engine().topics().len(),
+        topics: topics.map(|topics| topics.len()),
         subscribers: gateway.live().total_subscribers(),
         version: env!("CARGO_PKG_VERSION"),
         engine: engine.engine,
-        log_id: gateway.engine().log_id(),
+        log_id,
         storage: storage_name(engine.storage),
         damaged_ranges: engine.damage.len(),
         reasons,
@@ -117,7 +128,7 @@ pub(crate) async fn ready(
     }
     match gateway.engine().health().storage {
         StorageState::Writable => {
-            let reasons = troubles::of(&gateway);
+            let reasons = troubles::of(&gateway).await;
             let status = if reasons.is_empty() { "ok" } else { "degraded" };
             Ok(answer(StatusCode::OK, Ready { status, reasons }))
         }
@@ -128,6 +139,7 @@ pub(crate) async fn ready(
             Code::StorageFailed,
             "a write to disk failed; reads go on, no more writes until a restart",
         ),
+        StorageState::Unreachable => not_ready(Code::Unavailable, "the log can't be reached"),
         StorageState::Stopping => not_ready(Code::Unavailable, "the engine is stopping"),
     }
 }
@@ -137,6 +149,7 @@ fn storage_name(state: StorageState) -> &'static str {
         StorageState::Writable => "writable",
         StorageState::Full => "full",
         StorageState::Failed => "failed",
+        StorageState::Unreachable => "unreachable",
         StorageState::Stopping => "stopping",
     }
 }

@@ -45,5 +45,5 @@ mod docs;
 
 pub use gateway::{EventService, Gateway, GatewayConfig, GatewayParts};
 pub use problem::{ApiError, Code, FieldFault, Problem, code_of};
-pub use routes::openapi;
+pub use routes::{ingestion_router, openapi};
 pub use server::{ConnectionPlace, serve};

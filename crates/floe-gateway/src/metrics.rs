@@ -83,7 +83,7 @@ pub(crate) async fn metrics(
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
     let mut scraped = Registry::default();
-    scraped.register_collector(Box::new(Scrape::of(&gateway)));
+    scraped.register_collector(Box::new(Scrape::of(&gateway).await));
     scraped.register_collector(Box::new(PipelineScrape::of(&gateway).await));
     let mut out = String::with_capacity(16 * 1024);
     let written = text::encode_registry(&mut out, &gateway.metrics().registry.lock())

@@ -127,7 +127,8 @@ pub(crate) async fn list(
     params: RawParams,
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
-    let pipelines = gateway.directory().list().into_iter().map(info).collect();
+    let pipelines = gateway.directory().list().await.map_err(log_failure)?;
+    let pipelines = pipelines.into_iter().map(info).collect();
     Ok(answer(StatusCode::OK, PipelineList { pipelines }))
 }
 
@@ -148,7 +149,7 @@ pub(crate) async fn describe(
     params: RawParams,
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
-    let view = gateway.directory().get(&name).ok_or_else(|| unknown(&name))?;
+    let view = known(&gateway, &name).await?;
     Ok(answer(StatusCode::OK, info(view)))
 }
 
@@ -191,7 +192,7 @@ pub(crate) async fn pause(
     }
     // A worker elsewhere may run a pipeline whose group has a name of its own, which tells nothing here.
     if !body.by_fuse {
-        known(&gateway, &name)?;
+        known(&gateway, &name).await?;
     }
     gateway.directory().pause(&name, reason, body.by_fuse).await.map_err(log_failure)?;
     Ok(answer(StatusCode::OK, CommandDone { status: "paused", pipeline: name }))
@@ -216,13 +217,14 @@ pub(crate) async fn resume(
     params: RawParams,
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
-    known(&gateway, &name)?;
+    known(&gateway, &name).await?;
     gateway.directory().resume(&name).await.map_err(log_failure)?;
     Ok(answer(StatusCode::OK, CommandDone { status: "resumed", pipeline: name }))
 }
 
-fn known(gateway: &Gateway, name: &str) -> Result<(), ApiError> {
-    gateway.directory().get(name).map(drop).ok_or_else(|| unknown(name))
+async fn known(gateway: &Gateway, name: &str) -> Result<PipelineView, ApiError> {
+    let view = gateway.directory().get(name).await.map_err(log_failure)?;
+    view.ok_or_else(|| unknown(name))
 }
 
 /// The answer about a pipeline that nobody has heard of.

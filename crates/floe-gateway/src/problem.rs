@@ -308,7 +308,8 @@ pub fn code_of(error: &EngineError) -> (Code, Option<u16>) {
         E::StorageFailed => (Code::StorageFailed, None),
         E::Overloaded { .. } | E::LimitReached { .. } => (Code::Overloaded, Some(OVERLOAD_RETRY_SECONDS)),
         E::Damaged { .. } | E::ReadFailed => (Code::Internal, None),
-        E::Stopping => (Code::Unavailable, Some(OVERLOAD_RETRY_SECONDS)),
+        E::Unavailable { .. } | E::Stopping => (Code::Unavailable, Some(OVERLOAD_RETRY_SECONDS)),
+        E::OutcomeUnknown => (Code::OutcomeUnknown, None),
     }
 }
 
@@ -376,12 +377,14 @@ mod tests {
             (E::StorageFull, 507, "STORAGE_FULL"),
             (E::StorageFailed, 503, "STORAGE_FAILED"),
             (E::ReadFailed, 500, "INTERNAL"),
+            (E::OutcomeUnknown, 504, "OUTCOME_UNKNOWN"),
         ] {
             assert_eq!(shown(error.into()).await, (status, code.to_owned(), None));
         }
         for (error, status, code) in [
             (E::Overloaded { queued_bytes: 1 }, 503, "OVERLOADED"),
             (E::LimitReached { what: "topics", limit: 1 }, 503, "OVERLOADED"),
+            (E::Unavailable { why: "no answer".into() }, 503, "UNAVAILABLE"),
             (E::Stopping, 503, "UNAVAILABLE"),
         ] {
             assert_eq!(shown(error.into()).await, (status, code.to_owned(), Some("1".to_owned())));

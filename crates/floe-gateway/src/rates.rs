@@ -39,23 +39,23 @@ impl Rates {
         }
     }
 
-    /// Takes a sample of every watched topic; a topic that is gone is no longer watched.
-    pub(crate) fn sample(&self, now: Instant, totals_of: impl Fn(&str) -> Option<Totals>) {
-        // What is asked of the engine is asked without the lock.
-        let watched: Vec<String> = self.0.lock().keys().cloned().collect();
-        for topic in watched {
-            let totals = totals_of(&topic);
-            let mut topics = self.0.lock();
-            match (topics.get_mut(&topic), totals) {
-                (Some(samples), Some(totals)) => {
-                    samples.push_back((now, totals));
-                    while samples.len() > SAMPLES_KEPT {
-                        samples.pop_front();
-                    }
+    /// The topics that are sampled.
+    pub(crate) fn watched(&self) -> Vec<String> {
+        self.0.lock().keys().cloned().collect()
+    }
+
+    /// Adds a sample of a watched topic; one without totals is gone, and is no longer watched.
+    pub(crate) fn sample(&self, topic: &str, totals: Option<Totals>, now: Instant) {
+        let mut topics = self.0.lock();
+        match (topics.get_mut(topic), totals) {
+            (Some(samples), Some(totals)) => {
+                samples.push_back((now, totals));
+                while samples.len() > SAMPLES_KEPT {
+                    samples.pop_front();
                 }
-                (_, None) => drop(topics.remove(&topic)),
-                (None, Some(_)) => {}
             }
+            (_, None) => drop(topics.remove(topic)),
+            (None, Some(_)) => {}
         }
     }
 
@@ -90,12 +90,13 @@ mod tests {
         rates.watch("events", totals(0, 0), now);
         for second in 1..=20 {
             now += Duration::from_secs(1);
-            rates.sample(now, |_| Some(totals(second * 50, second * 20)));
+            rates.sample("events", Some(totals(second * 50, second * 20)), now);
         }
         let end = totals(1_000, 400);
         assert_eq!(rates.of("events", end, now), PerSecond { accepted: 50.0, processed: 20.0 });
         assert_eq!(rates.of("other", totals(5, 5), now), PerSecond::default());
-        rates.sample(now, |_| None);
+        assert_eq!(rates.watched(), ["events"]);
+        rates.sample("events", None, now);
         assert_eq!(rates.of("events", end, now), PerSecond::default());
     }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::Router;
+use floe_engine::Engine;
 use tower_http::compression::CompressionLayer;
 use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     console, dead_letters, dialects, docs,
-    gateway::Gateway,
+    gateway::{Gateway, GatewayParts},
     group_members, groups, health, live_doors, metrics, pipelines,
-    problem::{Problem, unknown_path, wrong_method},
+    problem::{ApiError, Code, Problem, unknown_path, wrong_method},
     records, stats, topics,
 };
 
@@ -47,6 +48,30 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(docs::swagger(document))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+}
+
+/// The routes by which events come in, and nothing else, for a process that may stand still, or be gone, once it has
+/// answered: each answer is given when its events are durable, whatever they or their topic ask for. Must be called inside a
+/// tokio runtime.
+pub fn ingestion_router(engine: Engine) -> Router {
+    let router: OpenApiRouter<Arc<Gateway>> = OpenApiRouter::new()
+        .routes(routes!(dialects::register_event))
+        .routes(routes!(dialects::get_status))
+        .routes(routes!(dialects::track_event))
+        .routes(routes!(dialects::track_events))
+        .routes(routes!(health::health));
+    let (router, _) = router.split_for_parts();
+    router
+        .with_state(Gateway::durable(GatewayParts::of(engine)))
+        .fallback(no_way_in)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+async fn no_way_in() -> ApiError {
+    ApiError::new(
+        Code::NotFound,
+        "no such path here, where events only come in: POST /register_event, /v1/event, /v1/events; GET /get_status, /health",
+    )
 }
 
 /// The OpenAPI document of all routes.

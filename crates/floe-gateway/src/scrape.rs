@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use floe_engine::{EngineHealth, GroupDescription, StorageState, TopicSummary};
+use floe_engine::{Engine, EngineError, EngineHealth, GroupDescription, StorageState, TopicSummary};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet},
@@ -12,39 +12,65 @@ use prometheus_client::{
 
 use crate::{gateway::Gateway, limits::SCRAPED_MAX};
 
-/// A picture of topics, groups and storage at one moment.
+/// A picture of topics, groups and storage at one moment. What the log doesn't tell now is left out.
 #[derive(Debug)]
 pub(crate) struct Scrape {
     uptime_seconds: f64,
     health: EngineHealth,
-    topics: Vec<(TopicSummary, usize)>,
-    topics_omitted: usize,
-    groups: Vec<GroupDescription>,
-    groups_omitted: usize,
+    topics: Option<Listed<(TopicSummary, usize)>>,
+    groups: Option<Listed<GroupDescription>>,
+}
+
+/// At most [`SCRAPED_MAX`] of them.
+#[derive(Debug)]
+struct Listed<T> {
+    list: Vec<T>,
+    omitted: usize,
 }
 
 impl Scrape {
-    pub(crate) fn of(gateway: &Gateway) -> Self {
+    pub(crate) async fn of(gateway: &Gateway) -> Self {
         let engine = gateway.engine();
-        let mut topics = engine.topics();
-        let mut groups = engine.groups();
-        let topics_omitted = topics.len().saturating_sub(SCRAPED_MAX);
-        let groups_omitted = groups.len().saturating_sub(SCRAPED_MAX);
-        topics.truncate(SCRAPED_MAX);
-        groups.truncate(SCRAPED_MAX);
-        let with_subscribers = |topic: TopicSummary| {
-            let subscribers = gateway.live().subscribers(&topic.name);
-            (topic, subscribers)
-        };
         Self {
             uptime_seconds: gateway.uptime().as_secs_f64(),
             health: engine.health(),
-            topics: topics.into_iter().map(with_subscribers).collect(),
-            topics_omitted,
-            // A group deleted since the list was made is no longer of interest.
-            groups: groups.iter().filter_map(|group| engine.describe_group(&group.group).ok()).collect(),
-            groups_omitted,
+            topics: topics(gateway).await.map_err(|error| left_out("topics", &error)).ok(),
+            groups: groups(engine).await.map_err(|error| left_out("groups", &error)).ok(),
         }
+    }
+}
+
+async fn topics(gateway: &Gateway) -> Result<Listed<(TopicSummary, usize)>, EngineError> {
+    let topics = Listed::of(gateway.engine().topics().await?);
+    let with_subscribers = |topic: TopicSummary| {
+        let subscribers = gateway.live().subscribers(&topic.name);
+        (topic, subscribers)
+    };
+    Ok(Listed { list: topics.list.into_iter().map(with_subscribers).collect(), omitted: topics.omitted })
+}
+
+async fn groups(engine: &Engine) -> Result<Listed<GroupDescription>, EngineError> {
+    let groups = Listed::of(engine.groups().await?);
+    let mut list = Vec::with_capacity(groups.list.len());
+    for group in groups.list {
+        match engine.describe_group(&group.group).await {
+            // Deleted since the list was made: it is no longer of interest.
+            Err(EngineError::GroupNotFound { .. }) => {}
+            group => list.push(group?),
+        }
+    }
+    Ok(Listed { list, omitted: groups.omitted })
+}
+
+fn left_out(what: &'static str, error: &EngineError) {
+    tracing::debug!(what, %error, "the metrics are given without what the log doesn't tell");
+}
+
+impl<T> Listed<T> {
+    fn of(mut list: Vec<T>) -> Self {
+        let omitted = list.len().saturating_sub(SCRAPED_MAX);
+        list.truncate(SCRAPED_MAX);
+        Self { list, omitted }
     }
 }
 
@@ -55,8 +81,10 @@ impl Collector for Scrape {
         out.encode_descriptor("floe_build", "What runs", None, MetricType::Info)?.encode_info(&info)?;
         gauge(out, "floe_uptime", "Time since the doors opened", Some(&Unit::Seconds), &self.uptime_seconds)?;
         self.encode_storage(out)?;
-        self.encode_topics(out)?;
-        self.encode_groups(out)
+        if let Some(topics) = &self.topics {
+            topics.encode(out)?;
+        }
+        self.groups.as_ref().map_or(Ok(()), |groups| groups.encode(out))
     }
 }
 
@@ -70,24 +98,24 @@ impl Scrape {
         let stored = as_i64(health.stored_bytes);
         gauge(out, "floe_storage_stored", "The journal's segments on disk", Some(&Unit::Bytes), &stored)?;
         let damaged = as_i64(health.damage.len());
-        gauge(out, "floe_storage_damaged_ranges", "Ranges found damaged on disk", None, &damaged)?;
-        let omitted = as_i64(self.topics_omitted);
-        gauge(out, "floe_metrics_topics_omitted", "Topics over the limit of one scrape", None, &omitted)?;
-        let omitted = as_i64(self.groups_omitted);
-        gauge(out, "floe_metrics_groups_omitted", "Groups over the limit of one scrape", None, &omitted)
+        gauge(out, "floe_storage_damaged_ranges", "Ranges found damaged on disk", None, &damaged)
     }
+}
 
-    fn encode_topics(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+impl Listed<(TopicSummary, usize)> {
+    fn encode(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let omitted = as_i64(self.omitted);
+        gauge(out, "floe_metrics_topics_omitted", "Topics over the limit of one scrape", None, &omitted)?;
         let help = "Records ever accepted";
         let mut family = out.encode_descriptor("floe_topic_messages", help, None, MetricType::Counter)?;
-        for (topic, _) in &self.topics {
+        for (topic, _) in &self.list {
             let labels = [("topic", topic.name.as_str())];
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&topic.messages, None)?;
         }
         let mut topic_gauge =
             |name: &str, help: &str, unit: Option<&Unit>, value: &dyn Fn(&TopicSummary, usize) -> i64| {
                 let mut family = out.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-                for (topic, subscribers) in &self.topics {
+                for (topic, subscribers) in &self.list {
                     let labels = [("topic", topic.name.as_str())];
                     family.encode_family(&labels)?.encode_gauge(&value(topic, *subscribers))?;
                 }
@@ -99,17 +127,21 @@ impl Scrape {
             as_i64(subscribers)
         })
     }
+}
 
-    fn encode_groups(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+impl Listed<GroupDescription> {
+    fn encode(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let omitted = as_i64(self.omitted);
+        gauge(out, "floe_metrics_groups_omitted", "Groups over the limit of one scrape", None, &omitted)?;
         let mut family =
             out.encode_descriptor("floe_group_members", "Members now", None, MetricType::Gauge)?;
-        for group in &self.groups {
+        for group in &self.list {
             let labels = [("group", group.group.as_str())];
             family.encode_family(&labels)?.encode_gauge(&as_i64(group.members.len()))?;
         }
         let mut position = |name: &str, help: &str, value: &dyn Fn(&floe_engine::GroupLag) -> i64| {
             let mut family = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for group in &self.groups {
+            for group in &self.list {
                 for at in &group.partitions {
                     let partition = at.partition.to_string();
                     let labels = [

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use floe_pipeline::{DeadLetterCounts, PipelineView, WorkerStatus};
+use floe_pipeline::{DeadLetterCounts, LogError, PipelineView, WorkerStatus};
 use floe_store::ConnectionState;
 use prometheus_client::{
     collector::Collector,
@@ -19,7 +19,8 @@ use crate::{
 /// A picture of the pipelines at one moment.
 #[derive(Debug)]
 pub(crate) struct PipelineScrape {
-    pipelines: Vec<PipelineView>,
+    /// `None` when the log doesn't tell them now.
+    pipelines: Option<Vec<PipelineView>>,
     dead_letters: Vec<DeadLetterCounts>,
     store: Option<ConnectionState>,
     redis: Option<ConnectionState>,
@@ -29,14 +30,19 @@ pub(crate) struct PipelineScrape {
 
 impl PipelineScrape {
     pub(crate) async fn of(gateway: &Gateway) -> Self {
-        let mut pipelines = gateway.directory().list();
-        pipelines.truncate(SCRAPED_MAX);
+        let pipelines = gateway.directory().list().await.map(|mut pipelines| {
+            pipelines.truncate(SCRAPED_MAX);
+            pipelines
+        });
+        let left_out = |error: LogError| {
+            tracing::debug!(what = "pipelines", %error, "the metrics are given without what the log doesn't tell");
+        };
         // Numbers that can't be had now are left out; all others are given.
         let mut dead_letters = gateway.dead_letters().counts().await.unwrap_or_default();
         dead_letters.truncate(SCRAPED_MAX);
         let store = gateway.events().map(|events| &events.store);
         Self {
-            pipelines,
+            pipelines: pipelines.map_err(left_out).ok(),
             dead_letters,
             store: store.map(|store| store.database().state()),
             redis: store.and_then(|store| store.redis_state()),
@@ -48,8 +54,10 @@ impl PipelineScrape {
 impl Collector for PipelineScrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let out = &mut encoder;
-        self.encode_states(out)?;
-        self.encode_counters(out)?;
+        if let Some(pipelines) = &self.pipelines {
+            encode_states(pipelines, out)?;
+            encode_counters(pipelines, out)?;
+        }
         let help = "Dead letters that are neither redriven nor discarded";
         let mut family = out.encode_descriptor("floe_dead_letters_open", help, None, MetricType::Gauge)?;
         for counts in &self.dead_letters {
@@ -73,47 +81,45 @@ impl Collector for PipelineScrape {
     }
 }
 
-impl PipelineScrape {
-    fn encode_states(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "1 for the state that the pipeline is in";
-        let mut family = out.encode_descriptor("floe_pipeline_state", help, None, MetricType::Gauge)?;
-        for view in &self.pipelines {
-            let labels = [("pipeline", view.name.as_str()), ("state", view.state)];
-            family.encode_family(&labels)?.encode_gauge(&1i64)?;
-        }
-        let help = "Records not yet committed";
-        let mut family = out.encode_descriptor("floe_pipeline_lag", help, None, MetricType::Gauge)?;
-        for view in &self.pipelines {
-            let labels = [("pipeline", view.name.as_str())];
-            family.encode_family(&labels)?.encode_gauge(&as_i64(view.lag))?;
-        }
-        let help = "Workers now";
-        let mut family = out.encode_descriptor("floe_pipeline_workers", help, None, MetricType::Gauge)?;
-        for view in &self.pipelines {
-            let labels = [("pipeline", view.name.as_str())];
-            family.encode_family(&labels)?.encode_gauge(&as_i64(view.workers.len()))?;
-        }
-        Ok(())
+fn encode_states(pipelines: &[PipelineView], out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "1 for the state that the pipeline is in";
+    let mut family = out.encode_descriptor("floe_pipeline_state", help, None, MetricType::Gauge)?;
+    for view in pipelines {
+        let labels = [("pipeline", view.name.as_str()), ("state", view.state)];
+        family.encode_family(&labels)?.encode_gauge(&1i64)?;
     }
+    let help = "Records not yet committed";
+    let mut family = out.encode_descriptor("floe_pipeline_lag", help, None, MetricType::Gauge)?;
+    for view in pipelines {
+        let labels = [("pipeline", view.name.as_str())];
+        family.encode_family(&labels)?.encode_gauge(&as_i64(view.lag))?;
+    }
+    let help = "Workers now";
+    let mut family = out.encode_descriptor("floe_pipeline_workers", help, None, MetricType::Gauge)?;
+    for view in pipelines {
+        let labels = [("pipeline", view.name.as_str())];
+        family.encode_family(&labels)?.encode_gauge(&as_i64(view.workers.len()))?;
+    }
+    Ok(())
+}
 
-    fn encode_counters(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        /// A counter's name, what it counts, and where a worker has it.
-        type Count = (&'static str, &'static str, fn(&WorkerStatus) -> u64);
-        const COUNTS: [Count; 5] = [
-            ("floe_pipeline_read", "Records read by the workers there are", |status| status.read),
-            ("floe_pipeline_delivered", "Records delivered to all sinks", |status| status.delivered),
-            ("floe_pipeline_dropped", "Records left out by a filter", |status| status.dropped),
-            ("floe_pipeline_dead_lettered", "Records dead-lettered", |status| status.dead_lettered),
-            ("floe_pipeline_retried", "Attempts that failed and were made again", |status| status.retried),
-        ];
-        for (name, help, count) in COUNTS {
-            let mut family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for view in &self.pipelines {
-                let sum: u64 = view.workers.iter().map(|worker| count(&worker.status)).sum();
-                let labels = [("pipeline", view.name.as_str())];
-                family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&sum, None)?;
-            }
+fn encode_counters(pipelines: &[PipelineView], out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    /// A counter's name, what it counts, and where a worker has it.
+    type Count = (&'static str, &'static str, fn(&WorkerStatus) -> u64);
+    const COUNTS: [Count; 5] = [
+        ("floe_pipeline_read", "Records read by the workers there are", |status| status.read),
+        ("floe_pipeline_delivered", "Records delivered to all sinks", |status| status.delivered),
+        ("floe_pipeline_dropped", "Records left out by a filter", |status| status.dropped),
+        ("floe_pipeline_dead_lettered", "Records dead-lettered", |status| status.dead_lettered),
+        ("floe_pipeline_retried", "Attempts that failed and were made again", |status| status.retried),
+    ];
+    for (name, help, count) in COUNTS {
+        let mut family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for view in pipelines {
+            let sum: u64 = view.workers.iter().map(|worker| count(&worker.status)).sum();
+            let labels = [("pipeline", view.name.as_str())];
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&sum, None)?;
         }
-        Ok(())
     }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::{convert::Infallible, io, sync::Arc, time::Instant};
 
 use axum::{Router, body::Body, extract::Request, response::IntoResponse};
+use floe_engine::EngineError;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -263,12 +264,19 @@ async fn sample(gateway: Arc<Gateway>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let now = Instant::now();
-        let totals_of = |topic: &str| dialects::ingest_totals(&gateway, topic).ok();
-        gateway.rates().sample(now, totals_of);
+        // A log that doesn't answer is asked again in the next turn.
+        let Ok(pipelines) = gateway.directory().list().await else { continue };
+        for topic in gateway.rates().watched() {
+            let totals = match dialects::ingest_totals(&gateway, &topic, &pipelines).await {
+                Ok(totals) => Some(totals),
+                Err(EngineError::TopicNotFound { .. }) => None,
+                Err(_) => continue,
+            };
+            gateway.rates().sample(&topic, totals, Instant::now());
+        }
         // Nobody has to ask for the usual topic's rates first.
-        if let Some(totals) = totals_of(dialects::EVENTS_TOPIC) {
-            gateway.rates().watch(dialects::EVENTS_TOPIC, totals, now);
+        if let Ok(totals) = dialects::ingest_totals(&gateway, dialects::EVENTS_TOPIC, &pipelines).await {
+            gateway.rates().watch(dialects::EVENTS_TOPIC, totals, Instant::now());
         }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) async fn stream(
     check_topic(&topic)?;
     let params = Params::parse(request.uri().query(), &["from"])?;
     let start = start(request.headers(), &params)?;
-    let (subscription, opening) = open(&gateway, &topic, start)?;
+    let (subscription, opening) = open(&gateway, &topic, start).await?;
     let follower = Follower::new(&gateway, subscription, opening);
     let events = stream::unfold(follower, |mut follower| async move {
         let chunk = follower.next().await?;
@@ -97,13 +97,17 @@ pub(crate) fn start_of(text: &str) -> Result<TopicStart, ApiError> {
 }
 
 /// Subscribes, and says what there is to say before the first record.
-fn open(gateway: &Gateway, topic: &str, start: TopicStart) -> Result<(Subscription, Vec<u8>), ApiError> {
+async fn open(
+    gateway: &Gateway,
+    topic: &str,
+    start: TopicStart,
+) -> Result<(Subscription, Vec<u8>), ApiError> {
     let mut opening = format!("retry: {RETRY_MS}\n").into_bytes();
     let signal = Signal::new();
-    let subscription = match gateway.live().subscribe(topic, start, &signal) {
+    let subscription = match gateway.live().subscribe(topic, start, &signal).await {
         Err(EngineError::ForeignCursor { .. }) => {
             // The topic was deleted and made again: all of it is new to this client, and it has to know.
-            let subscription = gateway.live().subscribe(topic, TopicStart::Earliest, &signal)?;
+            let subscription = gateway.live().subscribe(topic, TopicStart::Earliest, &signal).await?;
             opening.push(b'\n');
             let reason =
                 "the topic was deleted and made again: from here on it is the new one, from its start";
@@ -227,7 +231,7 @@ fn encode(record: &StoredRecord) -> Bytes {
     let bytes = record.value.as_ref().map_or(0, Bytes::len) + record.key.as_ref().map_or(0, Bytes::len);
     let mut out = Vec::with_capacity(EVENT_BYTES + bytes);
     out.extend_from_slice(b"id: ");
-    cursor::write(&mut out, record.cursor);
+    cursor::write(&mut out, &record.cursor);
     out.extend_from_slice(b"\ndata: ");
     write_record(&mut out, record, RecordStyle { one_line: true, ..RecordStyle::default() });
     out.extend_from_slice(b"\n\n");
@@ -244,7 +248,7 @@ fn lagged_event(lagged: &Lagged) -> Bytes {
     let skipped: Vec<_> = lagged.skipped.iter().map(range).collect();
     event(
         "gap",
-        &json!({ "dropped": lagged.dropped, "skipped": skipped, "cursor": cursor::token(lagged.after) }),
+        &json!({ "dropped": lagged.dropped, "skipped": skipped, "cursor": cursor::token(&lagged.after) }),
     )
 }
 
@@ -265,10 +269,14 @@ fn write_event(out: &mut Vec<u8>, name: &str, data: &serde_json::Value) {
 
 #[cfg(test)]
 mod tests {
-    use floe_engine::{Clock, Cursor, EmbeddedConfig, Engine, Header, TopicSpec};
+    use floe_engine::{Clock, Cursor, EmbeddedConfig, Engine, Header, JournalCursor, TopicSpec};
 
     use super::*;
     use crate::{GatewayConfig, GatewayParts};
+
+    fn place() -> Cursor {
+        Cursor::Journal(JournalCursor { topic_id: 1, position: 2, records: 3 })
+    }
 
     #[test]
     fn no_value_can_end_its_event_or_begin_another() {
@@ -282,7 +290,7 @@ mod tests {
                 key: Some(Bytes::from_static(b"k\r\n\r\nid: 9")),
                 value: Some(Bytes::copy_from_slice(value.as_bytes())),
                 headers: vec![Header { name: "n\n\n".into(), value: Some(Bytes::from_static(b"\r\r")) }],
-                cursor: Cursor { topic_id: 1, position: 2, records: 3 },
+                cursor: place(),
             };
             let event = encode(&record);
             let text = std::str::from_utf8(&event).unwrap();
@@ -295,9 +303,9 @@ mod tests {
 
     #[test]
     fn a_stream_starts_at_a_word_a_cursor_or_a_time() {
-        let cursor = Cursor { topic_id: 1, position: 2, records: 3 };
+        let cursor = place();
         assert_eq!(start_of("earliest").unwrap(), TopicStart::Earliest);
-        assert_eq!(start_of(&cursor::token(cursor)).unwrap(), TopicStart::After(cursor));
+        assert_eq!(start_of(&cursor::token(&cursor)).unwrap(), TopicStart::After(cursor));
         assert_eq!(start_of("1970-01-01T00:00:01Z").unwrap(), TopicStart::Time(1000));
         for bad in ["", "-1", "7", &"x".repeat(1 << 20), "tomorrow"] {
             assert!(start_of(bad).unwrap_err().detail().len() < 200);
@@ -306,11 +314,11 @@ mod tests {
 
     #[test]
     fn the_last_event_id_goes_before_the_address() {
-        let cursor = Cursor { topic_id: 1, position: 2, records: 3 };
+        let cursor = place();
         let params = Params::parse(Some("from=earliest"), &["from"]).unwrap();
         let mut headers = HeaderMap::new();
         assert_eq!(start(&headers, &params).unwrap(), TopicStart::Earliest);
-        headers.insert(LAST_EVENT_ID, cursor::token(cursor).parse().unwrap());
+        headers.insert(LAST_EVENT_ID, cursor::token(&cursor).parse().unwrap());
         assert_eq!(start(&headers, &params).unwrap(), TopicStart::After(cursor));
         headers.insert(LAST_EVENT_ID, HeaderValue::from_static("-1"));
         assert!(start(&headers, &params).is_err());
@@ -331,7 +339,7 @@ mod tests {
         let spec = TopicSpec { name: "t".into(), partitions: 1, config: Default::default() };
         engine.create_topic(spec).await.unwrap();
         let gateway = Gateway::new(GatewayParts::of(engine.clone()), &GatewayConfig::default());
-        let (subscription, opening) = open(&gateway, "t", TopicStart::Latest).unwrap();
+        let (subscription, opening) = open(&gateway, "t", TopicStart::Latest).await.unwrap();
         let mut follower = Follower::new(&gateway, subscription, opening);
         assert!(follower.next().await.unwrap().starts_with(b"retry: 1000\nid: "));
         for _ in 0..3 {

@@ -7,7 +7,12 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{gateway::Gateway, json::answer, params::RawParams, problem::ApiError};
+use crate::{
+    gateway::Gateway,
+    json::answer,
+    params::RawParams,
+    problem::{ApiError, Problem},
+};
 
 /// Topics by name, and their sums.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,7 +36,10 @@ struct TopicStats {
 }
 
 /// Numbers of all topics
-#[utoipa::path(get, path = "/stats", tag = "operations", responses((status = 200, description = "By topic", body = Stats)))]
+#[utoipa::path(get, path = "/stats", tag = "operations", responses(
+    (status = 200, description = "By topic", body = Stats),
+    (status = 503, description = "The log can't be reached", body = Problem, content_type = "application/problem+json"),
+))]
 pub(crate) async fn stats(
     State(gateway): State<Arc<Gateway>>,
     params: RawParams,
@@ -44,7 +52,7 @@ pub(crate) async fn stats(
         bytes: 0,
         uptime_sec: gateway.uptime().as_secs(),
     };
-    for topic in gateway.engine().topics() {
+    for topic in gateway.engine().topics().await? {
         stats.messages += topic.messages;
         stats.bytes += topic.bytes;
         let subscribers = gateway.live().subscribers(&topic.name);

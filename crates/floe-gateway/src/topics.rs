@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{extract::State, response::Response};
-use floe_engine::{Engine, TopicDescription, TopicSpec};
+use floe_engine::{Engine, EngineError, TopicDescription, TopicSpec};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -201,7 +201,7 @@ pub(crate) async fn list(
         partitions: topic.partitions,
         messages: topic.messages,
     };
-    let topics = gateway.engine().topics().into_iter().map(line).collect();
+    let topics = gateway.engine().topics().await?.into_iter().map(line).collect();
     Ok(answer(StatusCode::OK, TopicList { topics }))
 }
 
@@ -222,8 +222,9 @@ pub(crate) async fn describe(
     params: RawParams,
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
-    let described = gateway.engine().describe_topic(&topic)?;
-    Ok(answer(StatusCode::OK, view(&gateway, described)))
+    let described = gateway.engine().describe_topic(&topic).await?;
+    let readers = readers(gateway.engine(), &topic).await?;
+    Ok(answer(StatusCode::OK, view(&gateway, described, readers)))
 }
 
 /// Change a topic
@@ -249,7 +250,9 @@ pub(crate) async fn alter(
     check_client_topic(&topic)?;
     let config = body.config.into_iter().map(|(key, value)| (key, value.map(Setting::into_text))).collect();
     let altered = gateway.engine().alter_topic(&topic, body.partitions, config).await?;
-    Ok(answer(StatusCode::OK, view(&gateway, altered)))
+    // It is changed: that its groups can't be told now doesn't make a failure of it.
+    let readers = readers(gateway.engine(), &topic).await.unwrap_or_default();
+    Ok(answer(StatusCode::OK, view(&gateway, altered, readers)))
 }
 
 /// Delete a topic
@@ -281,8 +284,8 @@ pub(crate) async fn remove(engine: &Engine, topic: String) -> Result<Response, A
     Ok(answer(StatusCode::OK, TopicDone { status: "deleted", topic, partitions: None }))
 }
 
-fn view(gateway: &Gateway, described: TopicDescription) -> TopicView {
-    let (groups, groups_omitted) = readers(gateway.engine(), &described.name);
+fn view(gateway: &Gateway, described: TopicDescription, readers: (Vec<ReaderView>, usize)) -> TopicView {
+    let (groups, groups_omitted) = readers;
     let partition = |at: floe_engine::PartitionDescription| PartitionView {
         partition: at.partition,
         start: at.start,
@@ -302,12 +305,15 @@ fn view(gateway: &Gateway, described: TopicDescription) -> TopicView {
 }
 
 /// The groups with a position on a topic, and how many of them are over the limit.
-fn readers(engine: &Engine, topic: &str) -> (Vec<ReaderView>, usize) {
+async fn readers(engine: &Engine, topic: &str) -> Result<(Vec<ReaderView>, usize), EngineError> {
     let mut readers = Vec::new();
     let mut omitted = 0;
-    for summary in engine.groups() {
-        // A group deleted since the list was made is passed over.
-        let Ok(group) = engine.describe_group(&summary.group) else { continue };
+    for summary in engine.groups().await? {
+        let group = match engine.describe_group(&summary.group).await {
+            // Deleted since the list was made.
+            Err(EngineError::GroupNotFound { .. }) => continue,
+            group => group?,
+        };
         let mut positions = group.partitions.iter().filter(|at| at.topic == topic).peekable();
         if positions.peek().is_none() {
             continue;
@@ -318,5 +324,5 @@ fn readers(engine: &Engine, topic: &str) -> (Vec<ReaderView>, usize) {
         }
         readers.push(ReaderView { lag: positions.map(|at| at.lag).sum(), group: group.group });
     }
-    (readers, omitted)
+    Ok((readers, omitted))
 }

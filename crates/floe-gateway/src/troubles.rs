@@ -1,6 +1,7 @@
-//! What is wrong behind the doors while they still work: pipelines that stopped or can't deliver, a store or Redis that
-//! can't be reached.
+//! What is wrong behind the doors while they still work: pipelines that stopped or can't deliver, a log, a store or Redis
+//! that can't be reached.
 
+use floe_engine::StorageState;
 use floe_store::ConnectionState;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,17 +11,32 @@ use crate::{gateway::Gateway, timestamp};
 /// One part that doesn't work, and why.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Trouble {
-    /// `pipeline <name>`, `store` or `redis`.
+    /// `pipeline <name>`, `log`, `store` or `redis`.
     #[schema(example = "store")]
     part: String,
     reason: String,
 }
 
-/// All of them. Events are accepted and read all the same.
-pub(crate) fn of(gateway: &Gateway) -> Vec<Trouble> {
-    let mut troubles: Vec<_> = gateway
-        .directory()
-        .list()
+/// All of them. Except with the log, events are accepted and read all the same.
+pub(crate) async fn of(gateway: &Gateway) -> Vec<Trouble> {
+    let mut troubles = match gateway.engine().health().storage {
+        // Known without asking it: whoever looks after the server waits for no answer that won't come.
+        StorageState::Unreachable => vec![log("it can't be reached".to_owned())],
+        _ => of_pipelines(gateway).await,
+    };
+    if let Some(events) = gateway.events() {
+        troubles.extend(unreachable("store", &events.store.database().state()));
+        troubles.extend(events.store.redis_state().and_then(|state| unreachable("redis", &state)));
+    }
+    troubles
+}
+
+async fn of_pipelines(gateway: &Gateway) -> Vec<Trouble> {
+    let pipelines = match gateway.directory().list().await {
+        Ok(pipelines) => pipelines,
+        Err(error) => return vec![log(error.to_string())],
+    };
+    pipelines
         .into_iter()
         .filter(|view| matches!(view.state, "failed" | "fuse_blown" | "retrying"))
         .map(|view| Trouble {
@@ -30,12 +46,11 @@ pub(crate) fn of(gateway: &Gateway) -> Vec<Trouble> {
                 None => view.state.to_owned(),
             },
         })
-        .collect();
-    if let Some(events) = gateway.events() {
-        troubles.extend(unreachable("store", &events.store.database().state()));
-        troubles.extend(events.store.redis_state().and_then(|state| unreachable("redis", &state)));
-    }
-    troubles
+        .collect()
+}
+
+fn log(reason: String) -> Trouble {
+    Trouble { part: "log".to_owned(), reason }
 }
 
 fn unreachable(part: &str, state: &ConnectionState) -> Option<Trouble> {

@@ -116,11 +116,11 @@ mod tests {
 
     #[test]
     fn skips_of_one_episode_add_up_to_one_range_per_partition() {
-        let after = Cursor { topic_id: 1, position: 9, records: 1 };
+        let after = Cursor::Journal(floe_engine::JournalCursor { topic_id: 1, position: 9, records: 1 });
         let skip = |dropped, ranges: &[(u32, i64, i64)]| Lagged {
             dropped,
             skipped: ranges.iter().map(|&(partition, from, to)| Skipped { partition, from, to }).collect(),
-            after,
+            after: after.clone(),
         };
         let mut lagged = skip(3, &[(0, 5, 7)]);
         lagged.extend(&skip(4, &[(0, 10, 11), (2, 0, 1)]));

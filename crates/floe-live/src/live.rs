@@ -1,7 +1,7 @@
 //! The handle: who watches what.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -55,17 +55,18 @@ impl Live {
     /// [`TopicStart::Latest`] begins behind all that is visible now, [`TopicStart::Newest`] gives at most the
     /// topic's `floe.live.history.size`. A cursor that lies past the topic's end waits at the end
     /// ([`Subscription::started_beyond_end`]); one of another topic, or of an earlier topic of the same name, is
-    /// refused with `ForeignCursor`. Has to be called inside a tokio runtime.
-    pub fn subscribe(
+    /// refused with `ForeignCursor`.
+    pub async fn subscribe(
         &self,
         topic: &str,
         start: TopicStart,
         signal: &Arc<Signal>,
     ) -> Result<Subscription, EngineError> {
-        let settings = Settings::from_config(&self.inner.engine.topic_config(topic)?);
-        let (ring, seat, end) = self.join(topic, &settings, signal)?;
+        let settings = Settings::from_config(&self.inner.engine.topic_config(topic).await?);
+        let (ring, seat, end) = self.join(topic, &settings, signal).await?;
         // From here on the subscription's drop takes the signal out again, also on the error below.
-        let mut subscription = Subscription::new(self.clone(), ring, seat, Arc::clone(signal), settings, end);
+        let mut subscription =
+            Subscription::new(self.clone(), ring, seat, Arc::clone(signal), settings, end.clone());
         subscription.begin(start, end)?;
         Ok(subscription)
     }
@@ -109,36 +110,38 @@ impl Live {
         self.inner.skipped_records.fetch_add(records, Ordering::Relaxed);
     }
 
-    /// Joins the topic's ring, making it if there is none. Answers the cursor of all that is visible now,
-    /// too.
-    fn join(
+    /// Joins the topic's ring, making it if there is none. Answers the cursor of all that is visible now, too.
+    async fn join(
         &self,
         topic: &str,
         settings: &Settings,
         signal: &Arc<Signal>,
     ) -> Result<(Arc<Ring>, Seat, Cursor), EngineError> {
-        let mut rings = self.inner.rings.lock();
-        // Opened under the lock: the id it tells is the topic's at this moment, so a ring of an earlier topic of this
-        // name, whose end the feeding task has not seen yet, is not joined.
-        let tail = self.inner.engine.tail(topic)?;
-        let end = tail.after();
-        let ring = match rings.entry(topic.into()) {
-            Entry::Occupied(entry) if entry.get().topic_id() == end.topic_id => Arc::clone(entry.get()),
-            entry => {
-                // A tail opened while its topic is being deleted might never end. One whose topic is there once the
-                // tail is open will.
-                if self.inner.engine.topic_summary(topic)?.id != end.topic_id {
-                    return Err(EngineError::TopicNotFound { topic: topic.to_owned() });
-                }
-                let budget = Arc::clone(&self.inner.budget);
-                let ring = Arc::new(Ring::new(topic, end, settings.ring_records(), budget));
-                tokio::spawn(feed(self.clone(), Arc::clone(&ring), tail));
-                entry.insert_entry(Arc::clone(&ring));
-                ring
+        if self.inner.rings.lock().contains_key(topic) {
+            let end = self.inner.engine.topic_end(topic).await?;
+            // one of an earlier topic of this name, whose end the feeding task has not seen yet, is not joined
+            let rings = self.inner.rings.lock();
+            if let Some((ring, seat)) = join_ring(&rings, topic, end.topic_id(), settings, signal) {
+                return Ok((ring, seat, end));
             }
-        };
-        ring.grow_to(settings.ring_records());
+        }
+        let tail = self.inner.engine.tail(topic).await?;
+        let end = tail.after();
+        // A tail opened while its topic is being deleted might never end. One whose topic is there once the tail is open
+        // will.
+        if self.inner.engine.topic_summary(topic).await?.id != end.topic_id() {
+            return Err(EngineError::TopicNotFound { topic: topic.to_owned() });
+        }
+        let mut rings = self.inner.rings.lock();
+        // somebody else may have made it meanwhile
+        if let Some((ring, seat)) = join_ring(&rings, topic, end.topic_id(), settings, signal) {
+            return Ok((ring, seat, end));
+        }
+        let budget = Arc::clone(&self.inner.budget);
+        let ring = Arc::new(Ring::new(topic, end.clone(), settings.ring_records(), budget));
         let seat = ring.join(Arc::clone(signal));
+        tokio::spawn(feed(self.clone(), Arc::clone(&ring), tail));
+        rings.insert(topic.into(), Arc::clone(&ring));
         Ok((ring, seat, end))
     }
 
@@ -154,6 +157,19 @@ impl Live {
     pub(crate) fn forget(&self, ring: &Arc<Ring>) {
         remove_exactly(&mut self.inner.rings.lock(), ring);
     }
+}
+
+/// Joins the ring of the topic with this id, if there is one.
+fn join_ring(
+    rings: &HashMap<Arc<str>, Arc<Ring>>,
+    topic: &str,
+    topic_id: u64,
+    settings: &Settings,
+    signal: &Arc<Signal>,
+) -> Option<(Arc<Ring>, Seat)> {
+    let ring = rings.get(topic).filter(|ring| ring.topic_id() == topic_id)?;
+    ring.grow_to(settings.ring_records());
+    Some((Arc::clone(ring), ring.join(Arc::clone(signal))))
 }
 
 /// Removes this ring, not one that has taken its place under the same name.
@@ -173,17 +189,17 @@ impl Subscription {
                 let records = records.min(self.settings().history_records);
                 // The ring often has them already, encoded: ten thousand clients that come back at once then don't
                 // each read them from the log.
-                match self.ring().window().before_newest(records, end) {
+                match self.ring().window().before_newest(records, &end) {
                     Some(cursor) => Place::Log(TopicStart::After(cursor)),
                     None => Place::Log(TopicStart::NewestBefore { records, end }),
                 }
             }
-            TopicStart::After(cursor) if cursor.topic_id != end.topic_id => {
+            TopicStart::After(cursor) if cursor.topic_id() != end.topic_id() => {
                 return Err(EngineError::ForeignCursor { topic: self.topic().to_owned() });
             }
             TopicStart::After(cursor) => {
-                self.note_beyond_end(cursor > end);
-                Place::Log(TopicStart::After(cursor.min(end)))
+                self.note_beyond_end(!end.reaches(&cursor));
+                Place::Log(TopicStart::After(cursor.or_earlier(&end)))
             }
         };
         self.start_at(place);

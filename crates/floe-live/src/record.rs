@@ -46,7 +46,7 @@ impl LiveRecord {
             key: copy(&record.key),
             value: copy(&record.value),
             headers: record.headers.iter().map(header).collect(),
-            cursor: record.cursor,
+            cursor: record.cursor.clone(),
         })
     }
 
@@ -58,8 +58,8 @@ impl LiveRecord {
 
     /// Where reading goes on after it.
     #[must_use]
-    pub fn cursor(&self) -> Cursor {
-        self.record.cursor
+    pub fn cursor(&self) -> &Cursor {
+        &self.record.cursor
     }
 
     /// The record in a dialect: `encode` runs the first time, later calls share what it made.
@@ -94,7 +94,7 @@ mod tests {
             key: None,
             value: Some(Bytes::from_static(b"v")),
             headers: Vec::new(),
-            cursor: Cursor { topic_id: 1, position: 1, records: 1 },
+            cursor: Cursor::Journal(floe_engine::JournalCursor { topic_id: 1, position: 1, records: 1 }),
         });
         let first = record.encoded(Dialect::WebSocket, |_| Bytes::from_static(b"ws"));
         let again = record.encoded(Dialect::WebSocket, |_| unreachable!("encoded before"));

@@ -35,7 +35,7 @@ impl Ring {
     pub(crate) fn new(topic: &str, after: Cursor, max_records: usize, budget: Arc<Budget>) -> Self {
         Self {
             topic: topic.into(),
-            topic_id: after.topic_id,
+            topic_id: after.topic_id(),
             window: RwLock::new(Window::new(after, max_records, budget)),
             head: AtomicU64::new(0),
             ended: OnceLock::new(),

@@ -109,6 +109,8 @@ pub struct Subscription {
     next: u64,
     /// Cursor of the last record taken, or of the start.
     after: Cursor,
+    /// What it had from the log when it entered the ring: records of the ring that are behind this were taken already.
+    had: Option<Cursor>,
     /// It has been at the ring's head: being behind from then on is lag, not history.
     caught_up: bool,
     /// A page of the log, read and not yet taken.
@@ -136,9 +138,10 @@ impl Subscription {
             seat,
             signal,
             settings,
-            place: Place::Log(TopicStart::After(end)),
+            place: Place::Log(TopicStart::After(end.clone())),
             next: 0,
             after: end,
+            had: None,
             caught_up: false,
             page: VecDeque::new(),
             gaps: VecDeque::new(),
@@ -182,8 +185,8 @@ impl Subscription {
     /// The place right behind which it starts, while nothing was taken and as far as that is known before the log is
     /// read: not for a start at the earliest record or at a time.
     #[must_use]
-    pub fn starts_after(&self) -> Option<Cursor> {
-        match self.place {
+    pub fn starts_after(&self) -> Option<&Cursor> {
+        match &self.place {
             Place::Log(TopicStart::After(cursor)) => Some(cursor),
             Place::Log(_) | Place::Ring | Place::Over(_) => None,
         }
@@ -212,7 +215,7 @@ impl Subscription {
         match &self.place {
             Place::Over(end) => Taken::Ended(end.clone()),
             Place::Ring => self.take_ring(room, out),
-            Place::Log(start) => match (self.enter_ring(*start), self.ring.ended()) {
+            Place::Log(start) => match (self.enter_ring(start.clone()), self.ring.ended()) {
                 (true, _) => self.take_ring(room, out),
                 (false, Some(end)) => self.finish(end.into()),
                 (false, None) => Taken::ReadLog,
@@ -229,10 +232,10 @@ impl Subscription {
     /// the page is there. An error leaves the place as it was, except that a topic found to be gone ends the
     /// subscription.
     pub async fn read_log(&mut self, room: Room) -> Result<(), EngineError> {
-        let Place::Log(start) = self.place else { return Ok(()) };
-        let floor = self.ring.window().floor();
-        let page = match self.page_from(start, floor, room).await {
-            Ok(page) if page.next.topic_id == self.ring.topic_id() => page,
+        let Place::Log(start) = &self.place else { return Ok(()) };
+        let (start, floor) = (start.clone(), self.ring.window().floor().clone());
+        let page = match self.page_from(start, &floor, room).await {
+            Ok(page) if page.next.topic_id() == self.ring.topic_id() => page,
             // The topic is gone, or another one by now.
             Ok(_) | Err(EngineError::TopicNotFound { .. } | EngineError::ForeignCursor { .. }) => {
                 self.place = Place::Over(End::Deleted);
@@ -251,11 +254,11 @@ impl Subscription {
     async fn page_from(
         &self,
         start: TopicStart,
-        floor: Cursor,
+        floor: &Cursor,
         room: Room,
     ) -> Result<TopicPage, EngineError> {
         let page = self.ask(start, room).await?;
-        if !page.records.is_empty() || page.next >= floor {
+        if !page.records.is_empty() || page.next.reaches(floor) {
             return Ok(page);
         }
         // Empty, though the ring has gone further. The engine hands records to its tails a moment before it lets them
@@ -264,7 +267,7 @@ impl Subscription {
         let end = self.ask(TopicStart::Latest, room).await?.next;
         let mut page = self.ask(TopicStart::After(page.next), room).await?;
         if page.records.is_empty() {
-            page.next = page.next.max(end.min(floor));
+            page.next = page.next.or_later(&end.or_earlier(floor));
         }
         Ok(page)
     }
@@ -327,8 +330,8 @@ impl Subscription {
             return None;
         }
         let skipped = window.skipped(self.next, to, &self.places);
-        let lagged = Lagged { dropped: to - self.next, skipped, after: self.after };
-        let after = window.cursor_before(to);
+        let lagged = Lagged { dropped: to - self.next, skipped, after: self.all_taken() };
+        let after = window.cursor_before(to).clone();
         drop(window);
         self.live.count_skipped(lagged.dropped);
         if self.settings.policy == Policy::Disconnect {
@@ -361,7 +364,7 @@ impl Subscription {
                 return;
             }
             self.places.pass(record.record());
-            self.after = record.cursor();
+            self.after = record.cursor().clone();
             self.next += 1;
             out.extend(self.page.pop_front());
         }
@@ -373,11 +376,12 @@ impl Subscription {
     fn enter_ring(&mut self, start: TopicStart) -> bool {
         let TopicStart::After(after) = start else { return false };
         let window = self.ring.window();
-        let Some(next) = window.locate(after) else { return false };
+        let Some(next) = window.locate(&after) else { return false };
         if next == window.head() {
             self.places = window.places_at_head();
         }
         drop(window);
+        self.had = Some(after.clone());
         (self.place, self.next, self.after) = (Place::Ring, next, after);
         true
     }
@@ -390,15 +394,30 @@ impl Subscription {
         if self.next < window.first() {
             drop(window);
             self.seat.pace.release();
-            self.place = Place::Log(TopicStart::After(self.after));
+            self.place = Place::Log(TopicStart::After(self.all_taken()));
             return Taken::ReadLog;
         }
         let before = out.len();
-        (self.next, self.after) = take_from(&window, self.next, self.after, room, out);
+        self.next = take_from(&window, self.next, self.had.as_ref(), room, out);
+        let after = window.cursor_before(self.next).clone();
         drop(window);
+        if self.had.as_ref().is_none_or(|had| after.reaches(had)) {
+            (self.had, self.after) = (None, after);
+        } else if let Some(last) = out[before..].last() {
+            self.after = last.cursor().clone();
+        }
         self.seat.pace.reach(self.next);
         out[before..].iter().for_each(|record| self.places.pass(record.record()));
         if out.len() == before { self.at_head() } else { Taken::Records }
+    }
+
+    /// The place behind all that was taken. In the ring that is its own place, unless the log was read further in some
+    /// partition before.
+    fn all_taken(&self) -> Cursor {
+        match &self.had {
+            Some(had) => self.after.clone().or_later(had),
+            None => self.after.clone(),
+        }
     }
 
     /// Nothing to take: an episode of lagging is over, or the topic is.
@@ -422,27 +441,26 @@ impl Drop for Subscription {
     }
 }
 
-/// Copies records out of the window; answers the sequence number and the cursor to go on from. Records at or before
-/// `after` are passed over: they were taken from the log before the feeding task brought them here.
+/// Copies records out of the window; answers the sequence number to go on from. Records behind `had` are passed over: they
+/// were taken from the log before the feeding task brought them here.
 fn take_from(
     window: &Window,
     mut next: u64,
-    mut after: Cursor,
+    had: Option<&Cursor>,
     room: Room,
     out: &mut Vec<Arc<LiveRecord>>,
-) -> (u64, Cursor) {
+) -> u64 {
     let mut fill = Fill::new(room);
     for record in window.from(next) {
-        if record.cursor() > after {
+        if !had.is_some_and(|had| had.covers(record.record())) {
             if !fill.takes(record) {
                 break;
             }
-            after = record.cursor();
             out.push(Arc::clone(record));
         }
         next += 1;
     }
-    (next, after)
+    next
 }
 
 /// Counts records against the room there is.

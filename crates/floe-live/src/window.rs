@@ -75,7 +75,7 @@ impl Window {
     /// Adds the newest record; the oldest go when there is no room.
     pub(crate) fn push(&mut self, record: Arc<LiveRecord>) {
         // A record at or before the newest would break the order that every search here relies on.
-        if record.cursor() <= self.newest_cursor() {
+        if self.newest_cursor().covers(record.record()) {
             return;
         }
         let weight = record.weight_bytes();
@@ -98,7 +98,7 @@ impl Window {
         self.weight_bytes -= weight;
         self.budget.0.fetch_sub(weight, Ordering::Relaxed);
         self.first += 1;
-        self.floor = record.cursor();
+        self.floor = record.cursor().clone();
         self.went.cover(record.record().partition, record.record().offset, record.record().offset);
     }
 
@@ -118,37 +118,45 @@ impl Window {
     }
 
     /// Cursor of everything before the oldest record held.
-    pub(crate) fn floor(&self) -> Cursor {
-        self.floor
+    pub(crate) fn floor(&self) -> &Cursor {
+        &self.floor
     }
 
-    fn newest_cursor(&self) -> Cursor {
-        self.slots.back().map_or(self.floor, |record| record.cursor())
+    fn newest_cursor(&self) -> &Cursor {
+        self.slots.back().map_or(&self.floor, |record| record.cursor())
     }
 
-    /// The sequence number to read on from after `cursor`; `None` when records behind it are no longer held.
-    pub(crate) fn locate(&self, cursor: Cursor) -> Option<u64> {
-        if cursor < self.floor {
-            return None;
+    /// The sequence number to read on from after `cursor`; `None` when records behind it are no longer held. Of a log
+    /// without an order across partitions, records that the cursor covers may come behind it once more.
+    pub(crate) fn locate(&self, cursor: &Cursor) -> Option<u64> {
+        cursor.reaches(&self.floor).then(|| self.first + self.covered(cursor) as u64)
+    }
+
+    /// How many of the oldest records held are behind the cursor.
+    fn covered(&self, cursor: &Cursor) -> usize {
+        match cursor {
+            Cursor::Journal(_) => self.slots.partition_point(|record| cursor.covers(record.record())),
+            Cursor::Offsets(_) => {
+                self.slots.iter().take_while(|record| cursor.covers(record.record())).count()
+            }
         }
-        Some(self.first + self.slots.partition_point(|record| record.cursor() <= cursor) as u64)
     }
 
     /// The cursor right before the newest `records`, when that many are held up to `end`.
-    pub(crate) fn before_newest(&self, records: usize, end: Cursor) -> Option<Cursor> {
-        let upto = self.slots.partition_point(|record| record.cursor() <= end);
+    pub(crate) fn before_newest(&self, records: usize, end: &Cursor) -> Option<Cursor> {
+        let upto = self.covered(end);
         // Past the newest held there may be records that the log has and the feeding task has not brought yet; then
         // the newest of the window are not the newest of the topic.
-        if self.newest_cursor() < end {
+        if !self.newest_cursor().reaches(end) {
             return None;
         }
-        Some(self.cursor_before(self.first + upto.checked_sub(records)? as u64))
+        Some(self.cursor_before(self.first + upto.checked_sub(records)? as u64).clone())
     }
 
     /// The cursor of everything before a sequence number that is held, or the next to come.
-    pub(crate) fn cursor_before(&self, seq: u64) -> Cursor {
+    pub(crate) fn cursor_before(&self, seq: u64) -> &Cursor {
         match seq.checked_sub(self.first + 1) {
-            None => self.floor,
+            None => &self.floor,
             Some(at) => self
                 .slots
                 .get(usize::try_from(at).unwrap_or(usize::MAX))
@@ -200,12 +208,12 @@ impl Drop for Window {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use floe_engine::StoredRecord;
+    use floe_engine::{JournalCursor, StoredRecord};
 
     use super::*;
 
     fn cursor(position: u64) -> Cursor {
-        Cursor { topic_id: 7, position, records: 1 }
+        Cursor::Journal(JournalCursor { topic_id: 7, position, records: 1 })
     }
 
     fn record(partition: u32, offset: i64, position: u64, value_bytes: usize) -> Arc<LiveRecord> {
@@ -233,34 +241,34 @@ mod tests {
     #[test]
     fn a_place_in_the_log_is_found_in_the_window_or_known_to_be_gone() {
         let window = filled(4, 6, 1);
-        assert_eq!((window.first(), window.head(), window.floor()), (2, 6, cursor(20)));
-        assert_eq!(window.locate(cursor(19)), None);
-        assert_eq!(window.locate(cursor(20)), Some(2));
-        assert_eq!(window.locate(cursor(35)), Some(3), "between two records: the later one is next");
-        assert_eq!(window.locate(cursor(60)), Some(6));
-        assert_eq!(window.locate(cursor(999)), Some(6), "ahead of the window: wait at its head");
-        assert_eq!(window.cursor_before(2), cursor(20));
-        assert_eq!(window.cursor_before(4), cursor(40));
-        assert_eq!(window.cursor_before(6), cursor(60));
+        assert_eq!((window.first(), window.head(), window.floor()), (2, 6, &cursor(20)));
+        assert_eq!(window.locate(&cursor(19)), None);
+        assert_eq!(window.locate(&cursor(20)), Some(2));
+        assert_eq!(window.locate(&cursor(35)), Some(3), "between two records: the later one is next");
+        assert_eq!(window.locate(&cursor(60)), Some(6));
+        assert_eq!(window.locate(&cursor(999)), Some(6), "ahead of the window: wait at its head");
+        assert_eq!(window.cursor_before(2), &cursor(20));
+        assert_eq!(window.cursor_before(4), &cursor(40));
+        assert_eq!(window.cursor_before(6), &cursor(60));
     }
 
     #[test]
     fn an_empty_window_starts_right_behind_its_floor() {
         let window = filled(4, 0, 1);
-        assert_eq!(window.locate(cursor(4)), None);
-        assert_eq!(window.locate(cursor(5)), Some(0));
-        assert_eq!(window.before_newest(0, cursor(5)), Some(cursor(5)));
-        assert_eq!(window.before_newest(1, cursor(5)), None);
+        assert_eq!(window.locate(&cursor(4)), None);
+        assert_eq!(window.locate(&cursor(5)), Some(0));
+        assert_eq!(window.before_newest(0, &cursor(5)), Some(cursor(5)));
+        assert_eq!(window.before_newest(1, &cursor(5)), None);
     }
 
     #[test]
     fn the_newest_n_come_from_the_window_only_when_it_has_them_and_is_up_to_date() {
         let window = filled(4, 6, 1);
-        assert_eq!(window.before_newest(4, cursor(60)), Some(cursor(20)));
-        assert_eq!(window.before_newest(5, cursor(60)), None);
-        assert_eq!(window.before_newest(2, cursor(70)), None, "the log already has more than the window");
+        assert_eq!(window.before_newest(4, &cursor(60)), Some(cursor(20)));
+        assert_eq!(window.before_newest(5, &cursor(60)), None);
+        assert_eq!(window.before_newest(2, &cursor(70)), None, "the log already has more than the window");
         assert_eq!(
-            window.before_newest(2, cursor(50)),
+            window.before_newest(2, &cursor(50)),
             Some(cursor(30)),
             "more came since the end was asked for"
         );

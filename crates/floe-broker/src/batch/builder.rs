@@ -357,7 +357,8 @@ mod tests {
                     (&stored.key, &stored.value, &stored.headers),
                     (&given.key, &given.value, &given.headers)
                 );
-                assert_eq!((stored.cursor.position, stored.cursor.records), (5, i as u32 + 1));
+                let crate::Cursor::Journal(cursor) = stored.cursor else { panic!("{:?}", stored.cursor) };
+                assert_eq!((cursor.position, cursor.records), (5, i as u32 + 1));
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, Compression, RecordFault,
     varint::{take_varint, take_varlong},
 };
-use crate::{Cursor, Header, StoredRecord};
+use crate::{Cursor, Header, JournalCursor, StoredRecord};
 
 /// One record, borrowed from its batch. `Bytes::slice_ref` makes a key or value of a shared batch outlive it.
 #[derive(Clone, Debug)]
@@ -148,7 +148,11 @@ impl StoredRecords {
             key: view.key.map(share),
             value: view.value.map(share),
             headers,
-            cursor: Cursor { topic_id: self.place.topic_id, position: self.place.position, records },
+            cursor: Cursor::Journal(JournalCursor {
+                topic_id: self.place.topic_id,
+                position: self.place.position,
+                records,
+            }),
         })
     }
 }
@@ -283,7 +287,8 @@ mod tests {
         assert!(records[4].headers.is_empty());
         assert_eq!(records[4].offset, 46);
         assert_eq!(records[4].partition, 2);
-        assert_eq!(records[4].cursor, Cursor { topic_id: 9, position: 1000, records: 5 });
+        let last = JournalCursor { topic_id: 9, position: 1000, records: 5 };
+        assert_eq!(records[4].cursor, Cursor::Journal(last));
     }
 
     #[test]

@@ -146,6 +146,65 @@ impl Deliveries {
         Ok(format!("{id:032x}"))
     }
 
+    /// Opens a delivery under an id of the caller's that doesn't run out by itself: the caller [`release`](Self::release)s
+    /// it. For those who decide elsewhere when a lease is over.
+    pub fn open_as(&mut self, id: u128, claims: Vec<Claim>) -> Result<(), TooManyOpen> {
+        if self.open.len() >= MAX_OPEN_DELIVERIES {
+            self.give_back(claims);
+            return Err(TooManyOpen);
+        }
+        self.claims -= claims.len();
+        self.deadlines.insert((u64::MAX, id));
+        if let Some(before) = self.open.insert(id, Lease { deadline: u64::MAX, claims }) {
+            self.free(before.claims);
+        }
+        Ok(())
+    }
+
+    /// Closes an open delivery without acknowledging it: its records are free. Whether it was open.
+    pub fn release(&mut self, id: u128) -> bool {
+        let Some(lease) = self.open.remove(&id) else { return false };
+        self.deadlines.remove(&(lease.deadline, id));
+        self.free(lease.claims);
+        true
+    }
+
+    /// Ends an open delivery's share of a partition at `end`, when fewer records were read; the rest is free for the next
+    /// one who takes. With nothing left of it, the share is.
+    pub fn shorten(&mut self, id: u128, key: PartitionKey, end: i64) {
+        let Some(mut lease) = self.open.remove(&id) else { return };
+        for claim in std::mem::take(&mut lease.claims) {
+            let mut claim = claim;
+            if claim.key == key && end <= claim.range.start {
+                self.free(vec![claim]);
+                continue;
+            }
+            if claim.key == key && end < claim.range.end {
+                self.shrink(&mut claim, end);
+            }
+            lease.claims.push(claim);
+        }
+        self.open.insert(id, lease);
+    }
+
+    /// Whether a delivery is open.
+    #[must_use]
+    pub fn is_open(&self, id: u128) -> bool {
+        self.open.contains_key(&id)
+    }
+
+    /// The committed position of a partition as far as it is known here.
+    #[must_use]
+    pub fn committed(&self, key: PartitionKey) -> Option<i64> {
+        self.positions.get(&key).map(|position| position.committed)
+    }
+
+    /// Whether more is remembered of a partition than its committed position says.
+    #[must_use]
+    pub fn remembers(&self, key: PartitionKey) -> bool {
+        self.positions.contains_key(&key)
+    }
+
     /// Closes a delivery: its records are not handed out again. Answers the partitions whose committed position moved,
     /// with the new one: the lowest offset that isn't acknowledged. A commit that came another way is known here from the
     /// next [`take`](Self::take) on, so whoever stores the answer keeps the later of the two.

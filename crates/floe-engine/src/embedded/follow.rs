@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use floe_broker::{Broker, BrokerError, Cursor, ReadLimits, StoredRecord, Tap, Tapped, Topic, VisibleBatch};
+use floe_broker::{
+    Broker, BrokerError, Cursor, JournalCursor, ReadLimits, StoredRecord, Tap, Tapped, Topic, VisibleBatch,
+};
 use tokio::sync::watch;
 
 use super::Embedded;
@@ -20,7 +22,7 @@ pub(crate) struct EmbeddedTail {
     topic: Arc<Topic>,
     tap: Arc<Tap>,
     /// The last record given out, or where the tail started.
-    last: Cursor,
+    last: JournalCursor,
     /// While behind: everything up to this position comes from the log.
     behind: Option<u64>,
     stopping: watch::Receiver<bool>,
@@ -30,10 +32,10 @@ impl Embedded {
     pub(crate) fn tail(self: &Arc<Self>, topic: &str) -> Result<Tail, BrokerError> {
         let topic = self.broker.catalog().get(topic)?;
         let (tap, position) = self.broker.open_tap(&topic);
-        let after = Cursor { topic_id: topic.id, position, records: u32::MAX };
+        let after = JournalCursor { topic_id: topic.id, position, records: u32::MAX };
         let stopping = self.stopping();
         let tail = EmbeddedTail { embedded: self.clone(), topic, tap, last: after, behind: None, stopping };
-        Ok(Tail::embedded(after, tail))
+        Ok(Tail::embedded(Cursor::Journal(after), tail))
     }
 }
 
@@ -80,7 +82,7 @@ impl EmbeddedTail {
     fn decode(&mut self, batches: Vec<VisibleBatch>) -> Vec<StoredRecord> {
         let mut records = Vec::new();
         for batch in batches {
-            self.last = Cursor { topic_id: self.topic.id, position: batch.origin, records: u32::MAX };
+            self.last = JournalCursor { topic_id: self.topic.id, position: batch.origin, records: u32::MAX };
             records.extend(batch.records(self.topic.id));
         }
         records
@@ -101,18 +103,26 @@ impl EmbeddedTail {
         };
         // what lies behind the announced position comes through the tap
         let before = page.records.len();
-        page.records.retain(|record| record.cursor.position <= through);
-        let reached =
-            page.records.len() < before || page.next.position >= through && page.next.records == u32::MAX;
-        let last = page.records.last().map(|record| record.cursor);
+        page.records.retain(|record| journal(&record.cursor).is_some_and(|place| place.position <= through));
+        let next = journal(&page.next).unwrap_or(self.last);
+        let reached = page.records.len() < before || next.position >= through && next.records == u32::MAX;
+        let last = page.records.last().and_then(|record| journal(&record.cursor));
         self.last = if reached {
-            Cursor { topic_id: self.topic.id, position: through, records: u32::MAX }
+            JournalCursor { topic_id: self.topic.id, position: through, records: u32::MAX }
         } else {
-            last.unwrap_or(page.next)
+            last.unwrap_or(next)
         };
         if reached {
             self.behind = None;
         }
         Ok(page.records)
+    }
+}
+
+/// A place in this engine's journal; it gives out no other.
+fn journal(cursor: &Cursor) -> Option<JournalCursor> {
+    match cursor {
+        Cursor::Journal(cursor) => Some(*cursor),
+        Cursor::Offsets(_) => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use floe_broker::{BrokerError, Cursor, OffsetSpec, ReadLimits, Topic};
+use floe_broker::{BrokerError, Cursor, JournalCursor, OffsetSpec, ReadLimits, Topic};
 use tokio::time::{Instant, timeout_at};
 
 use super::Embedded;
@@ -113,21 +113,17 @@ impl Embedded {
         }
     }
 
-    async fn start(&self, topic: &Arc<Topic>, from: TopicStart) -> Result<Cursor, BrokerError> {
+    async fn start(&self, topic: &Arc<Topic>, from: TopicStart) -> Result<JournalCursor, BrokerError> {
         match from {
             TopicStart::Earliest => Ok(self.broker.earliest(topic)),
             TopicStart::Latest => Ok(self.broker.latest(topic)),
-            TopicStart::After(cursor) if cursor.topic_id == topic.id => Ok(cursor),
-            TopicStart::After(_) => Err(BrokerError::ForeignCursor { topic: topic.name.to_string() }),
+            TopicStart::After(cursor) => own(topic, &cursor),
             TopicStart::Time(time) => {
                 let topic = topic.clone();
                 self.blocking(move |broker| broker.at_time(&topic, time)).await
             }
-            TopicStart::NewestBefore { end, .. } if end.topic_id != topic.id => {
-                Err(BrokerError::ForeignCursor { topic: topic.name.to_string() })
-            }
             TopicStart::NewestBefore { records, end } => {
-                let topic = topic.clone();
+                let (topic, end) = (topic.clone(), own(topic, &end)?);
                 self.blocking(move |broker| broker.newest(&topic, records, Some(end))).await
             }
             TopicStart::Newest(count) => {
@@ -135,6 +131,11 @@ impl Embedded {
                 self.blocking(move |broker| broker.newest(&topic, count, None)).await
             }
         }
+    }
+
+    pub(crate) fn topic_end(&self, topic: &str) -> Result<Cursor, BrokerError> {
+        let topic = self.broker.catalog().get(topic)?;
+        Ok(Cursor::Journal(self.broker.latest(&topic)))
     }
 
     pub(crate) async fn read_topic(&self, read: TopicRead) -> Result<TopicPage, BrokerError> {
@@ -147,7 +148,7 @@ impl Embedded {
     pub(crate) async fn read_topic_from(
         &self,
         topic: &Arc<Topic>,
-        after: Cursor,
+        after: JournalCursor,
         limits: ReadLimits,
         wait: Duration,
     ) -> Result<TopicPage, BrokerError> {
@@ -171,9 +172,19 @@ impl Embedded {
             if !page.records.is_empty() || !page.gaps.is_empty() || Instant::now() >= deadline {
                 let gap = |(partition, from, to)| Gap { partition, from, to };
                 let gaps = page.gaps.into_iter().map(gap).collect();
-                return Ok(TopicPage { records: page.records, next: page.next, gaps });
+                return Ok(TopicPage { records: page.records, next: Cursor::Journal(page.next), gaps });
             }
             self.wait(topic, changed, deadline).await?;
+        }
+    }
+}
+
+/// The cursor, if it is one of this topic in this journal.
+fn own(topic: &Topic, cursor: &Cursor) -> Result<JournalCursor, BrokerError> {
+    match cursor {
+        Cursor::Journal(cursor) if cursor.topic_id == topic.id => Ok(*cursor),
+        Cursor::Journal(_) | Cursor::Offsets(_) => {
+            Err(BrokerError::ForeignCursor { topic: topic.name.to_string() })
         }
     }
 }

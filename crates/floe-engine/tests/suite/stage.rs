@@ -1,4 +1,4 @@
-//! An engine on a disk in memory, with clocks that stand still until they are told.
+//! An engine on a disk in memory or on a cluster, with clocks that stand still until they are told.
 
 use std::{
     collections::BTreeMap,
@@ -17,23 +17,26 @@ use floe_engine::{
 use floe_journal::{JournalConfig, Storage};
 use floe_testkit::faulty::FaultyStorage;
 
+use crate::cluster::Cluster;
+
 /// How long a case may take before it is given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often retention and cleaning are looked at.
 pub(crate) const JANITOR: Duration = Duration::from_millis(10);
-/// Where the wall clock starts.
+/// Where the wall clock of the embedded engine starts.
 pub(crate) const START_MS: i64 = 1_780_000_000_000;
 
 /// Clocks of the case's own.
 #[derive(Clone, Debug)]
 pub(crate) struct Clocks {
+    start_ms: i64,
     wall: Arc<AtomicI64>,
     monotonic: Arc<AtomicU64>,
 }
 
 impl Clocks {
-    pub(crate) fn new() -> Self {
-        Self { wall: Arc::new(AtomicI64::new(START_MS)), monotonic: Arc::default() }
+    pub(crate) fn new(start_ms: i64) -> Self {
+        Self { start_ms, wall: Arc::new(AtomicI64::new(start_ms)), monotonic: Arc::default() }
     }
 
     pub(crate) fn clock(&self) -> Clock {
@@ -58,7 +61,13 @@ impl Clocks {
 pub(crate) struct Stage {
     engine: Mutex<Engine>,
     pub(crate) clocks: Clocks,
-    pub(crate) storage: FaultyStorage,
+    home: Home,
+}
+
+/// Where the log is.
+enum Home {
+    Memory(FaultyStorage),
+    Cluster(Cluster),
 }
 
 pub(crate) fn journal(segment_bytes: u32) -> JournalConfig {
@@ -66,10 +75,22 @@ pub(crate) fn journal(segment_bytes: u32) -> JournalConfig {
 }
 
 impl Stage {
+    /// The embedded engine on a disk in memory.
     pub(crate) fn new() -> Self {
-        let (clocks, storage) = (Clocks::new(), FaultyStorage::new(1));
-        let engine = Mutex::new(open(Arc::new(storage.clone()), &clocks));
-        Self { engine, clocks, storage }
+        let (clocks, storage) = (Clocks::new(START_MS), FaultyStorage::new(1));
+        let home = Home::Memory(storage);
+        Self { engine: Mutex::new(home.open(&clocks)), clocks, home }
+    }
+
+    /// The Kafka engine on a cluster, which is emptied before.
+    pub(crate) async fn on(cluster: Cluster) -> Self {
+        cluster.empty().await;
+        // records are dated by these clocks: late enough to be kept, early enough for a day to pass
+        let clocks = Clocks::new(Clock::system().now_ms() - 2 * 86_400_000);
+        let home = Home::Cluster(cluster);
+        let engine = home.open(&clocks);
+        until("the engine is ready", async || engine.ready().await.is_ok()).await;
+        Self { engine: Mutex::new(engine), clocks, home }
     }
 
     pub(crate) fn engine(&self) -> Engine {
@@ -80,13 +101,93 @@ impl Stage {
     pub(crate) fn reopen(&self) -> Engine {
         let mut engine = self.engine.lock().unwrap();
         engine.close();
-        *engine = open(Arc::new(self.storage.clone()), &self.clocks);
+        *engine = self.home.open(&self.clocks);
         engine.clone()
+    }
+
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.home, Home::Memory(_))
+    }
+
+    /// Where the wall clock started.
+    pub(crate) fn start_ms(&self) -> i64 {
+        self.clocks.start_ms
+    }
+
+    /// Whether the engine knows how much is stored.
+    pub(crate) fn knows_bytes(&self) -> bool {
+        self.is_embedded()
+    }
+
+    /// As many partitions as are to be tried: a cluster of one broker for tests takes its time for each.
+    pub(crate) fn many_partitions(&self) -> u32 {
+        if self.is_embedded() { 10_000 } else { 200 }
+    }
+
+    /// How often something is tried that takes a cluster its time.
+    pub(crate) fn rounds(&self, rounds: u64) -> u64 {
+        if self.is_embedded() { rounds } else { rounds.div_ceil(6) }
+    }
+
+    /// Whether a record can have been appended at this time. The broker looks at its own clock.
+    pub(crate) fn is_append_time(&self, timestamp: i64) -> bool {
+        match self.home {
+            Home::Memory(_) => timestamp == self.start_ms(),
+            Home::Cluster(_) => timestamp > self.start_ms() + 86_400_000,
+        }
+    }
+
+    /// The same records, each once. Of a log with an order across partitions, in the same order and at the same places;
+    /// else each partition's in the same order.
+    #[track_caller]
+    pub(crate) fn assert_same(&self, found: &[StoredRecord], expected: &[StoredRecord]) {
+        if self.is_embedded() {
+            assert!(found == expected, "{found:?} is not {expected:?}");
+        } else {
+            assert_eq!(by_partition(found), by_partition(expected));
+        }
+    }
+
+    /// The newest of all records. Without an order across partitions, the newest of each.
+    #[track_caller]
+    pub(crate) fn assert_newest(&self, found: &[StoredRecord], all: &[StoredRecord]) {
+        if self.is_embedded() {
+            return assert_eq!(found, &all[all.len() - found.len()..]);
+        }
+        let all = by_partition(all);
+        for (partition, found) in by_partition(found) {
+            let all = &all[&partition];
+            assert_eq!(found, all[all.len() - found.len()..]);
+        }
     }
 }
 
-fn open(storage: Arc<dyn Storage>, clocks: &Clocks) -> Engine {
-    Engine::embedded_with(storage, journal(4 << 20), clocks.clock(), JANITOR).unwrap()
+impl Home {
+    fn open(&self, clocks: &Clocks) -> Engine {
+        match self {
+            Self::Memory(storage) => {
+                let storage: Arc<dyn Storage> = Arc::new(storage.clone());
+                Engine::embedded_with(storage, journal(4 << 20), clocks.clock(), JANITOR).unwrap()
+            }
+            Self::Cluster(cluster) => cluster.open(clocks.clock()),
+        }
+    }
+}
+
+/// Offset and content of each partition's records, in the order found.
+#[expect(clippy::type_complexity, reason = "what is compared, as it is")]
+fn by_partition(records: &[StoredRecord]) -> BTreeMap<u32, Vec<(i64, Option<Bytes>, Option<Bytes>)>> {
+    let mut by_partition: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for record in records {
+        let content = (record.offset, record.key.clone(), record.value.clone());
+        by_partition.entry(record.partition).or_default().push(content);
+    }
+    by_partition
+}
+
+/// Records that lie behind a place.
+pub(crate) fn not_behind(records: &[StoredRecord], place: &Cursor) -> Vec<StoredRecord> {
+    records.iter().filter(|record| !place.covers(record)).cloned().collect()
 }
 
 /// Waits until a condition holds.
@@ -177,7 +278,7 @@ pub(crate) async fn read_on(
         let read = TopicRead { max_records: at_once, ..topic_read(topic, from) };
         let page = engine.read_topic(read).await.unwrap();
         assert!(page.gaps.is_empty(), "{:?}", page.gaps);
-        from = TopicStart::After(page.next);
+        from = TopicStart::After(page.next.clone());
         if page.records.is_empty() {
             return (records, page.next);
         }

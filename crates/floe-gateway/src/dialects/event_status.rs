@@ -61,7 +61,7 @@ pub(super) async fn of(gateway: &Gateway, id: &str) -> Result<EventStatus, ApiEr
     let row = row.ok().flatten();
     let (origin, accepted_ms) = place(gateway, id, row.as_ref()).ok_or_else(|| unknown(id))?;
     let letters = gateway.dead_letters().of_origin(&origin).await.unwrap_or_default();
-    let readers = readers(gateway, &origin.topic);
+    let readers = readers(gateway, &origin.topic).await?;
     let pipelines: Vec<_> = readers
         .iter()
         .map(|view| {
@@ -180,8 +180,8 @@ pub(crate) async fn recall(gateway: &Gateway) {
 
 async fn recall_waiting(gateway: &Gateway) {
     let engine = gateway.engine();
-    let Ok(described) = engine.describe_topic(EVENTS_TOPIC) else { return };
-    let store = gateway.directory().get(STORE_PIPELINE);
+    let Ok(described) = engine.describe_topic(EVENTS_TOPIC).await else { return };
+    let store = gateway.directory().get(STORE_PIPELINE).await.ok().flatten();
     let share = i64::try_from(RECEIPTS_MAX / described.partitions.len().max(1)).unwrap_or(i64::MAX);
     for at in &described.partitions {
         let positions = store.iter().flat_map(|view| &view.partitions);
@@ -221,7 +221,7 @@ async fn recall_waiting(gateway: &Gateway) {
 /// Answers whether there is room for more.
 async fn recall_dead_letters(gateway: &Gateway, pipeline: &str) -> bool {
     let topic = format!("{TOPIC_PREFIX}{pipeline}");
-    let ever = gateway.engine().topic_summary(&topic).map_or(0, |topic| topic.messages);
+    let ever = gateway.engine().topic_summary(&topic).await.map_or(0, |topic| topic.messages);
     let newest = ever.checked_sub(RECEIPTS_MAX as u64 + 1);
     let mut after = newest.map(|offset| format!("0-{offset}"));
     loop {

@@ -53,7 +53,8 @@ use crate::{
         (status = 409, description = "The Idempotency-Key was used for other content", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Overloaded, or the disk failed", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded, the disk failed, or the log can't be reached", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`OUTCOME_UNKNOWN`: it may be stored or not; with the same Idempotency-Key a repeat is safe", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is full", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -74,7 +75,7 @@ pub(crate) async fn register_event(
         let append = Append {
             topic: topic.to_owned(),
             records,
-            acks: params.acks()?,
+            acks: gateway.acks(params.acks()?),
             idempotency: idempotency.clone(),
         };
         match gateway.engine().append(append).await {

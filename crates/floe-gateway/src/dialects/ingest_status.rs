@@ -15,6 +15,7 @@ use crate::{
     groups::TopicPartition,
     json::answer,
     params::{RawParams, check_topic},
+    pipelines::log_failure,
     problem::{ApiError, Problem},
     rates::Totals,
     timestamp,
@@ -109,9 +110,11 @@ pub(crate) async fn get_status(
     }
     let topic = params.text("topic").unwrap_or(EVENTS_TOPIC);
     check_topic(topic)?;
-    let status = match status_of(&gateway, topic) {
+    // Asked first: what is accepted meanwhile must not look processed before it was accepted.
+    let readers = readers(&gateway, topic).await?;
+    let status = match status_of(&gateway, topic, &readers).await {
         // It is made by the first event: before that there is nothing to report, which is no mistake.
-        Err(EngineError::TopicNotFound { .. }) if topic == EVENTS_TOPIC => IngestStatus::empty(&gateway),
+        Err(EngineError::TopicNotFound { .. }) if topic == EVENTS_TOPIC => IngestStatus::empty(&readers),
         status => status?,
     };
     Ok(answer(StatusCode::OK, status))
@@ -127,20 +130,27 @@ pub(crate) enum StatusEither {
 }
 
 /// The pipelines that read a topic, the one that its numbers are about first.
-pub(super) fn readers(gateway: &Gateway, topic: &str) -> Vec<PipelineView> {
-    let mut readers = gateway.directory().list();
-    readers.retain(|view| {
-        view.topics.iter().any(|read| read == topic) || view.partitions.iter().any(|at| at.0 == topic)
-    });
+pub(super) async fn readers(gateway: &Gateway, topic: &str) -> Result<Vec<PipelineView>, ApiError> {
+    let mut readers = gateway.directory().list().await.map_err(log_failure)?;
+    readers.retain(|view| reads(view, topic));
     readers.sort_by_key(|view| view.name != STORE_PIPELINE);
-    readers
+    Ok(readers)
+}
+
+fn reads(view: &PipelineView, topic: &str) -> bool {
+    view.topics.iter().any(|read| read == topic) || view.partitions.iter().any(|at| at.0 == topic)
 }
 
 /// A topic's running totals, for the sampler.
-pub(crate) fn totals(gateway: &Gateway, topic: &str) -> Result<Totals, EngineError> {
-    let accepted = gateway.engine().topic_summary(topic)?.messages;
-    let processed = readers(gateway, topic).first().map_or(0, |main| processed(main, topic));
-    Ok(Totals { accepted, processed })
+pub(crate) async fn totals(
+    gateway: &Gateway,
+    topic: &str,
+    pipelines: &[PipelineView],
+) -> Result<Totals, EngineError> {
+    let readers = pipelines.iter().filter(|view| reads(view, topic));
+    let main = readers.min_by_key(|view| view.name != STORE_PIPELINE);
+    let accepted = gateway.engine().topic_summary(topic).await?.messages;
+    Ok(Totals { accepted, processed: main.map_or(0, |main| processed(main, topic)) })
 }
 
 /// What is dead-lettered was passed by the pipeline too, but not processed.
@@ -150,12 +160,14 @@ fn processed(view: &PipelineView, topic: &str) -> u64 {
     passed.saturating_sub(view.dead_lettered)
 }
 
-fn status_of(gateway: &Gateway, topic: &str) -> Result<IngestStatus, EngineError> {
+async fn status_of(
+    gateway: &Gateway,
+    topic: &str,
+    readers: &[PipelineView],
+) -> Result<IngestStatus, EngineError> {
     let engine = gateway.engine();
-    // Asked first: what is accepted meanwhile must not look processed before it was accepted.
-    let readers = readers(gateway, topic);
-    let accepted = engine.topic_summary(topic)?.messages;
-    let described = engine.describe_topic(topic)?;
+    let accepted = engine.topic_summary(topic).await?.messages;
+    let described = engine.describe_topic(topic).await?;
     let main = readers.first();
     let totals = Totals { accepted, processed: main.map_or(0, |main| processed(main, topic)) };
     let dead_lettered = main.map_or(0, |main| main.dead_lettered);
@@ -192,8 +204,7 @@ fn status_of(gateway: &Gateway, topic: &str) -> Result<IngestStatus, EngineError
 }
 
 impl IngestStatus {
-    fn empty(gateway: &Gateway) -> Self {
-        let readers = readers(gateway, EVENTS_TOPIC);
+    fn empty(readers: &[PipelineView]) -> Self {
         let main = readers.first();
         Self {
             topic: EVENTS_TOPIC.to_owned(),

@@ -298,7 +298,7 @@ pub(crate) async fn read(
     let limit = params.only(&["limit"])?.number("limit", 1..=READ_RECORDS_MAX)?;
     let group = group_of(&email)?;
     check_topic(&topic)?;
-    let partition = gateway.engine().partition_of(&topic, key.as_bytes())?;
+    let partition = gateway.engine().partition_of(&topic, key.as_bytes()).await?;
     let poll = Poll {
         group: group.clone(),
         topics: vec![topic.clone()],
@@ -315,7 +315,7 @@ pub(crate) async fn read(
         }
         delivery => delivery?,
     };
-    let position = gateway.engine().describe_group(&group)?.partitions;
+    let position = gateway.engine().describe_group(&group).await?.partitions;
     let position = position.into_iter().find(|at| at.topic == topic && at.partition == partition);
     let (committed, end) = position.map_or((0, 0), |at| (at.committed, at.end));
     // Another read of the same user may have moved on since: what this one gave out ends at its own offset.

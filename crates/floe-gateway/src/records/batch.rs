@@ -45,7 +45,7 @@ use crate::{
         ("wait_ms" = Option<u32>, Query, description = "How long to wait when there is nothing yet, 0 (default) to 60000"),
     ),
     responses(
-        (status = 200, description = "A page, version 1 of its form", body = Vec<u8>, content_type = "application/vnd.floe.records"),
+        (status = 200, description = "A page, version 2 of its form", body = Vec<u8>, content_type = "application/vnd.floe.records"),
         (status = 400, description = "No such partition, or a parameter out of its range", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such topic", body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "`OFFSET_OUT_OF_RANGE`: the offset isn't stored; `start` and `end` say what is", body = Problem, content_type = "application/problem+json"),

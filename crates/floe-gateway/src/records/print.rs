@@ -39,7 +39,7 @@ pub(crate) fn write_record(out: &mut Vec<u8>, record: &StoredRecord, style: Reco
     write_headers(out, &record.headers);
     if style.cursor {
         out.extend_from_slice(b",\"cursor\":\"");
-        cursor::write(out, record.cursor);
+        cursor::write(out, &record.cursor);
         out.push(b'"');
     }
     out.push(b'}');
@@ -115,7 +115,7 @@ fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use floe_engine::Cursor;
+    use floe_engine::{Cursor, JournalCursor};
 
     use super::*;
 
@@ -135,7 +135,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| Header { name: (*name).into(), value: Some(Bytes::from_static(value)) })
                 .collect(),
-            cursor: Cursor { topic_id: 1, position: 2, records: 3 },
+            cursor: Cursor::Journal(JournalCursor { topic_id: 1, position: 2, records: 3 }),
         };
         let mut out = Vec::new();
         write_record(&mut out, &record, RecordStyle { one_line, ..RecordStyle::default() });

@@ -62,7 +62,8 @@ use crate::{
         (status = 409, description = "The Idempotency-Key was used for other content", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "A record or the body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "A content type or coding that isn't taken", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Overloaded, or the disk failed", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded, the disk failed, or the log can't be reached", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`OUTCOME_UNKNOWN`: it may be stored or not; with the same Idempotency-Key a repeat is safe", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is full", body = Problem, content_type = "application/problem+json"),
     )
 )]

@@ -160,7 +160,7 @@ impl Source {
             (Self::Partition { from, .. }, Outcome::Partition(_, page)) => {
                 *from = OffsetSpec::Offset(page.next_offset)
             }
-            (Self::Topic { from, .. }, Outcome::Topic(page)) => *from = TopicStart::After(page.next),
+            (Self::Topic { from, .. }, Outcome::Topic(page)) => *from = TopicStart::After(page.next.clone()),
             // A source only gives outcomes of its own kind.
             (Self::Partition { .. }, Outcome::Topic(_)) | (Self::Topic { .. }, Outcome::Partition(..)) => {}
         }
@@ -223,7 +223,7 @@ fn print(outcome: &Outcome) -> Response {
         }
         Outcome::Topic(page) => {
             out.extend_from_slice(b"\"cursor\":\"");
-            cursor::write(&mut out, page.next);
+            cursor::write(&mut out, &page.next);
             out.extend_from_slice(b"\"}");
         }
     }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Where a stream ends, fixed when it begins: writers can't make it endless.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum End {
     Offset(i64),
     Cursor(Cursor),
@@ -61,7 +61,7 @@ pub(super) async fn respond(
     let end = match (&first, end) {
         (_, Some(end)) => end,
         (Outcome::Partition(_, page), None) => End::Offset(page.high_watermark),
-        (Outcome::Topic(page), None) => End::Cursor(page.next),
+        (Outcome::Topic(page), None) => End::Cursor(page.next.clone()),
     };
     let (chunks, mut taken) = mpsc::channel(STREAM_CHUNKS_AHEAD);
     tokio::spawn(Pump { gateway, source, end, left: most, chunks }.run(first));
@@ -115,12 +115,12 @@ impl Pump {
     }
 
     fn is_last(&self, outcome: &Outcome) -> bool {
-        match (outcome, self.end) {
+        match (outcome, &self.end) {
             (Outcome::Partition(_, page), End::Offset(end)) => {
-                page.next_offset >= end || (page.records.is_empty() && page.gaps.is_empty())
+                page.next_offset >= *end || (page.records.is_empty() && page.gaps.is_empty())
             }
             (Outcome::Topic(page), End::Cursor(end)) => {
-                page.next >= end || (page.records.is_empty() && page.gaps.is_empty())
+                page.next.reaches(end) || (page.records.is_empty() && page.gaps.is_empty())
             }
             (Outcome::Partition(..), End::Cursor(_)) | (Outcome::Topic(_), End::Offset(_)) => true,
         }

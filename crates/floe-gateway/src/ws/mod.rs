@@ -1,10 +1,11 @@
 //! The WebSocket `/ws`: publish, subscribe, and events as they become visible; and `/v1/ws/events`, which only tells.
 //!
 //! In the order of a connection's life: the [`handshake`], the [`session`] that lives on the socket, the [`frame`]s it
-//! reads, the [`message`]s in them and what each of these [`requests`] does, the [`replies`] that keep their order, the
+//! reads, the [`message`]s in them and what each of these [`requests`] does, the [`change`] of subscriptions under way, the [`replies`] that keep their order, the
 //! [`watches`] that deliver events, the [`reply`] texts, the [`outbox`] they leave by, the [`pulse`] that notices
 //! silence, and [`closing`]. [`follower`] is the session of a socket that is only told things. Every bound is in [`limits`].
 
+mod change;
 mod closing;
 mod follower;
 mod frame;

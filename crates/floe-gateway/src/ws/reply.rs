@@ -50,7 +50,7 @@ pub(crate) fn event(topic: &str, record: &StoredRecord) -> Bytes {
         write_key(out, record.key.as_ref());
     }
     out.extend_from_slice(b",\"cursor\":\"");
-    cursor::write(out, record.cursor);
+    cursor::write(out, &record.cursor);
     out.extend_from_slice(b"\"}");
     frame.finish()
 }
@@ -75,7 +75,7 @@ fn write_id(out: &mut Vec<u8>, record: &StoredRecord) {
     }
     let digest = Sha1::new()
         .chain_update(RECORD_IDS)
-        .chain_update(record.cursor.topic_id.to_be_bytes())
+        .chain_update(record.cursor.topic_id().to_be_bytes())
         .chain_update(record.partition.to_be_bytes())
         .chain_update(record.offset.to_be_bytes())
         .finalize();
@@ -124,7 +124,7 @@ pub(crate) fn slow_consumer(name: &Name, lagged: &Lagged) -> Bytes {
     reply = reply.ranges(&lagged.skipped).key("cursor");
     let out = reply.frame.text();
     out.push(b'"');
-    cursor::write(out, lagged.after);
+    cursor::write(out, &lagged.after);
     out.push(b'"');
     reply.end_fault().of(name).finish()
 }
@@ -246,10 +246,14 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use floe_engine::{Cursor, Header};
+    use floe_engine::{Cursor, Header, JournalCursor};
     use serde_json::Value;
 
     use super::*;
+
+    fn place(topic_id: u64) -> Cursor {
+        Cursor::Journal(JournalCursor { topic_id, position: 8, records: 9 })
+    }
 
     fn record(value: Option<&'static [u8]>, id: Option<&'static str>) -> StoredRecord {
         let header = |value: &'static str| Header {
@@ -263,7 +267,7 @@ mod tests {
             key: None,
             value: value.map(Bytes::from_static),
             headers: id.map(header).into_iter().collect(),
-            cursor: Cursor { topic_id: 7, position: 8, records: 9 },
+            cursor: place(7),
         }
     }
 
@@ -281,7 +285,7 @@ mod tests {
     fn an_event_has_the_payload_as_it_was_sent() {
         let id = "550e8400-e29b-41d4-a716-446655440000";
         let event = event("orders", &record(Some(b"{ \"a\": 1.50 }"), Some(id)));
-        let cursor = cursor::token(Cursor { topic_id: 7, position: 8, records: 9 });
+        let cursor = cursor::token(&place(7));
         assert_eq!(
             text(&event),
             format!(
@@ -303,7 +307,7 @@ mod tests {
             assert_eq!(id(&record(Some(b"1"), Some(odd))), plain, "{odd}");
         }
         let mut other = record(Some(b"1"), None);
-        other.cursor.topic_id = 8;
+        other.cursor = place(8);
         assert_ne!(id(&other), plain);
     }
 
@@ -340,15 +344,15 @@ mod tests {
     #[test]
     fn a_slow_consumer_is_told_how_much_where_and_how_to_get_it() {
         let name = Name { topic: "t".into(), client_id: "c".into() };
-        let after = Cursor { topic_id: 1, position: 2, records: 3 };
+        let after = place(1);
         let skipped =
             vec![Skipped { partition: 0, from: 5, to: 9 }, Skipped { partition: 2, from: 0, to: 1 }];
-        let told = json(&slow_consumer(&name, &Lagged { dropped: 7, skipped, after }));
+        let told = json(&slow_consumer(&name, &Lagged { dropped: 7, skipped, after: after.clone() }));
         assert_eq!(told["topic"], "t");
         assert_eq!(told["error"]["code"], SLOW_CONSUMER);
         assert_eq!(told["error"]["dropped"], 7);
         assert_eq!(told["error"]["skipped"][1], serde_json::json!({"partition": 2, "from": 0, "to": 1}));
-        assert_eq!(told["error"]["cursor"], cursor::token(after).as_str());
+        assert_eq!(told["error"]["cursor"], cursor::token(&after).as_str());
         let told = json(&gap(&name, Gap { partition: 1, from: 3, to: 4 }));
         assert_eq!((&told["error"]["code"], &told["error"]["dropped"]), (&"INTERNAL".into(), &2.into()));
     }

@@ -1,10 +1,11 @@
 //! What each request does.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use floe_engine::{Append, Engine, EngineError};
 
 use super::{
+    change::Changed,
     closing::Leaving,
     frame::CloseCode,
     limits::{BAD_MESSAGES_MAX, SUBSCRIPTIONS_MAX},
@@ -36,8 +37,8 @@ impl Session {
         };
         self.strikes = 0;
         match request {
-            Request::Subscribe(subscribe) => self.subscribe(request_id, subscribe),
-            Request::Unsubscribe(name) => self.unsubscribe(request_id, &name),
+            Request::Subscribe(subscribe) => self.subscribe(message.request_id, subscribe),
+            Request::Unsubscribe(name) => self.unsubscribe(message.request_id, name),
             Request::Publish(publish) => self.publish(message.request_id, publish),
             Request::Ping => self.answer(reply::pong(request_id)),
         }
@@ -59,29 +60,53 @@ impl Session {
         Err(Leaving::Close(CloseCode::POLICY, Cow::Borrowed("100 messages in a row could not be understood")))
     }
 
-    fn subscribe(&mut self, request_id: Option<&str>, subscribe: Subscribe) {
+    fn subscribe(&mut self, request_id: Option<String>, subscribe: Subscribe) {
         let Subscribe { name, start, filter } = subscribe;
         if !self.watches.has_room_for(&name) {
             let detail = format!("a socket has at most {SUBSCRIPTIONS_MAX} subscriptions; open another one");
-            return self.answer(reply::error(request_id, Code::RateLimited, &detail));
+            return self.answer(reply::error(request_id.as_deref(), Code::RateLimited, &detail));
         }
-        match self.gateway.live().subscribe(&name.topic, start, self.watches.signal()) {
-            Ok(subscription) => {
-                let beyond = subscription.started_beyond_end();
-                let note = beyond.then_some("the cursor lies past the topic's end; waiting at the end");
-                self.answer(reply::ack(request_id, &name.topic, note));
-                self.watches.add(name, filter, subscription);
-            }
-            Err(error) => self.answer(refused(request_id, &error)),
+        let (gateway, signal) = (Arc::clone(&self.gateway), Arc::clone(self.watches.signal()));
+        self.begin(async move {
+            let subscription = gateway.live().subscribe(&name.topic, start, &signal).await.map(Box::new);
+            Changed::Subscribed { request_id, name, filter, subscription }
+        });
+    }
+
+    fn unsubscribe(&mut self, request_id: Option<String>, name: Name) {
+        // Unsubscribing twice is no error: the wish is fulfilled. From a topic that isn't there it is a mistake.
+        if self.watches.remove(&name) {
+            return self.answer(reply::ack(request_id.as_deref(), &name.topic, None));
+        }
+        let engine = self.gateway.engine().clone();
+        self.begin(async move {
+            let known = engine.topic_summary(&name.topic).await.map(drop);
+            Changed::Unsubscribed { request_id, name, known }
+        });
+    }
+
+    fn begin(&mut self, change: impl Future<Output = Changed> + Send + 'static) {
+        if let Some(changed) = self.change.begin(change) {
+            self.changed(*changed);
         }
     }
 
-    /// Unsubscribing twice is no error: the wish is fulfilled. From a topic that isn't there it is a mistake.
-    fn unsubscribe(&mut self, request_id: Option<&str>, name: &Name) {
-        let had = self.watches.remove(name);
-        match self.gateway.engine().topic_summary(&name.topic) {
-            Err(error) if !had => self.answer(refused(request_id, &error)),
-            Ok(_) | Err(_) => self.answer(reply::ack(request_id, &name.topic, None)),
+    /// Answers a request to change subscriptions.
+    pub(super) fn changed(&mut self, changed: Changed) {
+        match changed {
+            Changed::Subscribed { request_id, name, filter, subscription: Ok(subscription) } => {
+                let beyond = subscription.started_beyond_end();
+                let note = beyond.then_some("the cursor lies past the topic's end; waiting at the end");
+                self.answer(reply::ack(request_id.as_deref(), &name.topic, note));
+                self.watches.add(name, filter, subscription);
+            }
+            Changed::Unsubscribed { request_id, name, known: Ok(()) } => {
+                self.answer(reply::ack(request_id.as_deref(), &name.topic, None));
+            }
+            Changed::Subscribed { request_id, subscription: Err(error), .. }
+            | Changed::Unsubscribed { request_id, known: Err(error), .. } => {
+                self.answer(refused(request_id.as_deref(), &error));
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    change::{Change, Changed},
     closing::{Leaving, leave},
     frame::{self, CloseCode, Decoder, Incoming},
     limits::{READ_BYTES, READS_PER_TURN, ROUNDS_PER_TURN, UNSENT_REPLY_BYTES_MAX},
@@ -38,6 +39,7 @@ pub(crate) struct Session {
     input: Vec<u8>,
     /// A request that has to wait for the replies before it.
     pub(super) held: Option<Message>,
+    pub(super) change: Change,
     pub(super) outbox: Outbox,
     pub(super) replies: Replies,
     pub(super) watches: Watches,
@@ -51,6 +53,7 @@ enum Woken {
     Stopping,
     Socket(io::Result<Ready>),
     Replies,
+    Changed(Box<Changed>),
     Watches,
     Beat(Beat),
     Turn,
@@ -65,6 +68,7 @@ impl Session {
             decoder: Decoder::default(),
             input: early.to_vec(),
             held: None,
+            change: Change::default(),
             outbox: Outbox::default(),
             replies: Replies::default(),
             watches: Watches::new(),
@@ -112,6 +116,7 @@ impl Session {
                     self.outbox.push(frame::ping());
                 }
                 Woken::Beat(Beat::Close(violation)) => return violation.into(),
+                Woken::Changed(changed) => self.changed(*changed),
                 Woken::Socket(Ok(_))
                 | Woken::Replies
                 | Woken::Watches
@@ -132,6 +137,7 @@ impl Session {
             _ = stopped => Woken::Stopping,
             ready = ready(socket, interest) => Woken::Socket(ready),
             () = self.replies.next(|reply| done.push(reply)) => Woken::Replies,
+            changed = self.change.done() => Woken::Changed(changed),
             () = self.watches.changed(outbox), if all_sent => Woken::Watches,
             beat = self.pulse.beat() => Woken::Beat(beat),
             () = tokio::task::yield_now(), if all_sent && more => Woken::Turn,
@@ -157,7 +163,7 @@ impl Session {
 
     /// Whether it is the server that keeps the client waiting: its silence then says nothing about it.
     fn is_behind(&self) -> bool {
-        self.held.is_some() || self.replies.is_full()
+        self.held.is_some() || self.change.is_under_way() || self.replies.is_full()
     }
 
     /// Acts on what had to wait, and on what there is to read.

@@ -72,14 +72,14 @@ impl Watches {
     }
 
     /// Adds a subscription; one of the same name ends.
-    pub(crate) fn add(&mut self, name: Name, filter: Option<Filter>, subscription: Subscription) {
+    pub(crate) fn add(&mut self, name: Name, filter: Option<Filter>, subscription: Box<Subscription>) {
         self.remove(&name);
         self.next_id += 1;
         self.list.push(Watch {
             id: self.next_id,
             name,
             filter: filter.map(Box::new),
-            subscription: Some(Box::new(subscription)),
+            subscription: Some(subscription),
         });
     }
 

@@ -13,8 +13,8 @@ const FULL: Blocked = Blocked(LAG_PATIENCE);
 async fn stage(policy: &str) -> (Stage, Subscription, Subscription) {
     let stage = Stage::new();
     stage.topic("t", 1, &[("floe.live.queue.size", "10"), ("floe.live.policy", policy)]).await;
-    let fast = stage.subscribe("t", TopicStart::Latest);
-    let mut slow = stage.subscribe("t", TopicStart::Latest);
+    let fast = stage.subscribe("t", TopicStart::Latest).await;
+    let mut slow = stage.subscribe("t", TopicStart::Latest).await;
     assert_eq!(take(&mut slow, Blocked::default()), (Taken::Nothing, vec![]));
     (stage, fast, slow)
 }
@@ -35,7 +35,7 @@ async fn publish(stage: &Stage, fast: &mut Subscription, count: usize) {
 async fn a_slow_subscriber_is_moved_forward_and_told_where_and_how_much() {
     let (stage, mut fast, mut slow) = stage("drop_oldest").await;
     publish(&stage, &mut fast, 50).await;
-    let after = stage.subscribe("t", TopicStart::Earliest);
+    let after = stage.subscribe("t", TopicStart::Earliest).await;
     drop(after);
     let (told, records) = take(&mut slow, FULL);
     let Taken::Lagged(lagged) = told else { panic!("{told:?}") };
@@ -45,7 +45,7 @@ async fn a_slow_subscriber_is_moved_forward_and_told_where_and_how_much() {
     assert_eq!(take(&mut slow, FULL), (Taken::Nothing, vec![]));
     assert_eq!(stage.live.skipped_records(), 40);
     // What was skipped can be had: reading on from the notice's cursor gives it.
-    let mut again = stage.subscribe("t", TopicStart::After(lagged.after));
+    let mut again = stage.subscribe("t", TopicStart::After(lagged.after)).await;
     assert_eq!(offsets(&collect(&mut again, 50).await), (0..50).collect::<Vec<_>>());
 }
 
@@ -78,7 +78,7 @@ async fn an_episode_is_told_at_its_start_and_once_more_at_its_end() {
 #[tokio::test]
 async fn others_are_not_affected() {
     let (stage, mut fast, mut slow) = stage("drop_oldest").await;
-    let mut third = stage.subscribe("t", TopicStart::Latest);
+    let mut third = stage.subscribe("t", TopicStart::Latest).await;
     publish(&stage, &mut fast, 30).await;
     assert!(matches!(take(&mut slow, FULL).0, Taken::Lagged(_)));
     assert_eq!(offsets(&collect(&mut third, 30).await), (0..30).collect::<Vec<_>>());
@@ -108,7 +108,7 @@ async fn history_that_was_asked_for_is_never_skipped() {
     let (stage, mut fast, slow) = stage("drop_oldest").await;
     drop(slow);
     publish(&stage, &mut fast, 100).await;
-    let mut resuming = stage.subscribe("t", TopicStart::Earliest);
+    let mut resuming = stage.subscribe("t", TopicStart::Earliest).await;
     let mut blocked = Blocked::default();
     let mut all = Vec::new();
     while all.len() < 200 {
@@ -157,8 +157,8 @@ async fn the_policy_disconnect_ends_the_subscription() {
 async fn skipped_offsets_are_told_for_each_partition() {
     let stage = Stage::new();
     stage.topic("t", 3, &[("floe.live.queue.size", "10")]).await;
-    let mut fast = stage.subscribe("t", TopicStart::Latest);
-    let mut slow = stage.subscribe("t", TopicStart::Latest);
+    let mut fast = stage.subscribe("t", TopicStart::Latest).await;
+    let mut slow = stage.subscribe("t", TopicStart::Latest).await;
     assert_eq!(take(&mut slow, Blocked::default()).0, Taken::Nothing);
     for _ in 0..20 {
         for partition in 0..2 {

@@ -73,8 +73,8 @@ impl Stage {
         }
     }
 
-    pub(crate) fn subscribe(&self, topic: &str, start: TopicStart) -> Subscription {
-        self.live.subscribe(topic, start, &Signal::new()).unwrap()
+    pub(crate) async fn subscribe(&self, topic: &str, start: TopicStart) -> Subscription {
+        self.live.subscribe(topic, start, &Signal::new()).await.unwrap()
     }
 }
 

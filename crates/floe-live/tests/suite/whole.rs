@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use floe_engine::{Cursor, StoredRecord, TopicStart};
+use floe_engine::{Cursor, JournalCursor, StoredRecord, TopicStart};
 use floe_live::{Blocked, Room, Signal, Taken};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -55,14 +55,14 @@ async fn follow(stage: Arc<Stage>, published: Arc<Published>, seed: u64, total: 
     }
     loop {
         let start = match (seen.last().and_then(|seen| seen.records.last()), random.random_range(0..5)) {
-            (Some(last), _) => TopicStart::After(last.cursor),
+            (Some(last), _) => TopicStart::After(last.cursor.clone()),
             (None, 0) => TopicStart::Earliest,
             (None, 1) => TopicStart::Newest(random.random_range(1..100)),
             (None, 2) => TopicStart::Newest(100),
             (None, _) => TopicStart::Latest,
         };
         let stored_before = published.stored.load(Ordering::SeqCst);
-        let mut subscription = stage.subscribe("t", start);
+        let mut subscription = stage.subscribe("t", start.clone()).await;
         let sent_after = published.sent.load(Ordering::SeqCst);
         if seen.is_empty() {
             published.followers.fetch_add(1, Ordering::SeqCst);
@@ -98,7 +98,8 @@ fn is_last(record: &StoredRecord) -> bool {
 
 fn check(seen: &Seen, log: &[StoredRecord], index: &HashMap<Cursor, usize>) {
     let first = index[&seen.records[0].cursor];
-    let cursors = |records: &[StoredRecord]| records.iter().map(|record| record.cursor).collect::<Vec<_>>();
+    let cursors =
+        |records: &[StoredRecord]| records.iter().map(|record| record.cursor.clone()).collect::<Vec<_>>();
     let expected = &log[first..first + seen.records.len()];
     let (found, expected_cursors) = (cursors(&seen.records), cursors(expected));
     if let Some(at) = found.iter().zip(&expected_cursors).position(|(found, expected)| found != expected) {
@@ -107,12 +108,12 @@ fn check(seen: &Seen, log: &[StoredRecord], index: &HashMap<Cursor, usize>) {
         panic!("{:?}: a gap or a repeat at {at}: {found:?} for {expected:?}", seen.start);
     }
     assert!(seen.records == expected, "{:?}: other records than stored", seen.start);
-    let range = match seen.start {
+    let range = match &seen.start {
         TopicStart::Earliest => 0..=0,
-        TopicStart::After(cursor) => index[&cursor] + 1..=index[&cursor] + 1,
+        TopicStart::After(cursor) => index[cursor] + 1..=index[cursor] + 1,
         TopicStart::Latest => seen.stored_before..=seen.sent_after,
         TopicStart::Newest(count) => {
-            seen.stored_before.saturating_sub(count)..=seen.sent_after.saturating_sub(count)
+            seen.stored_before.saturating_sub(*count)..=seen.sent_after.saturating_sub(*count)
         }
         TopicStart::Time(_) | TopicStart::NewestBefore { .. } => unreachable!("not asked for"),
     };
@@ -142,7 +143,7 @@ async fn run(seed: u64, partitions: u32) {
     let log = stage.log("t").await;
     assert_eq!(log.len(), total + 1);
     let index: HashMap<Cursor, usize> =
-        log.iter().enumerate().map(|(at, record)| (record.cursor, at)).collect();
+        log.iter().enumerate().map(|(at, record)| (record.cursor.clone(), at)).collect();
     assert_eq!(index.len(), log.len(), "cursors are unique");
     all.iter().for_each(|seen| check(seen, &log, &index));
     assert_eq!((stage.live.total_subscribers(), stage.live.watched_topics()), (0, 0));
@@ -162,9 +163,9 @@ async fn a_live_subscriber_gets_what_comes_after_it_and_nothing_before() {
     let stage = Stage::new();
     stage.topic("t", 1, &[]).await;
     stage.publish_many("t", 5).await;
-    let mut first = stage.subscribe("t", TopicStart::Latest);
+    let mut first = stage.subscribe("t", TopicStart::Latest).await;
     stage.publish_many("t", 3).await;
-    let mut second = stage.subscribe("t", TopicStart::Latest);
+    let mut second = stage.subscribe("t", TopicStart::Latest).await;
     stage.publish_many("t", 2).await;
     assert_eq!(offsets(&collect(&mut first, 5).await), [5, 6, 7, 8, 9]);
     assert_eq!(offsets(&collect(&mut second, 2).await), [8, 9]);
@@ -176,16 +177,16 @@ async fn the_newest_n_are_bounded_by_the_history_and_then_it_is_live() {
     let stage = Stage::new();
     stage.topic("t", 1, &[("floe.live.history.size", "4")]).await;
     stage.publish_many("t", 10).await;
-    let mut all = stage.subscribe("t", TopicStart::Newest(usize::MAX));
-    let mut two = stage.subscribe("t", TopicStart::Newest(2));
-    let mut none = stage.subscribe("t", TopicStart::Newest(0));
+    let mut all = stage.subscribe("t", TopicStart::Newest(usize::MAX)).await;
+    let mut two = stage.subscribe("t", TopicStart::Newest(2)).await;
+    let mut none = stage.subscribe("t", TopicStart::Newest(0)).await;
     assert_eq!(offsets(&collect(&mut all, 4).await), [6, 7, 8, 9]);
     assert_eq!(offsets(&collect(&mut two, 2).await), [8, 9]);
     stage.publish_many("t", 3).await;
     assert_eq!(offsets(&collect(&mut all, 3).await), [10, 11, 12]);
     assert_eq!(offsets(&collect(&mut none, 3).await), [10, 11, 12]);
     // Now the ring has them.
-    let mut from_ring = stage.subscribe("t", TopicStart::Newest(2));
+    let mut from_ring = stage.subscribe("t", TopicStart::Newest(2)).await;
     assert_eq!(offsets(&collect(&mut from_ring, 2).await), [11, 12]);
 }
 
@@ -193,8 +194,8 @@ async fn the_newest_n_are_bounded_by_the_history_and_then_it_is_live() {
 async fn a_subscriber_overrun_by_a_burst_reads_it_from_the_log() {
     let stage = Stage::new();
     stage.topic("t", 1, &[("floe.live.queue.size", "10")]).await;
-    let mut slow = stage.subscribe("t", TopicStart::Latest);
-    let mut fast = stage.subscribe("t", TopicStart::Latest);
+    let mut slow = stage.subscribe("t", TopicStart::Latest).await;
+    let mut fast = stage.subscribe("t", TopicStart::Latest).await;
     stage.publish_many("t", 1).await;
     assert_eq!(collect(&mut slow, 1).await.len(), 1);
     for _ in 0..4 {
@@ -211,12 +212,12 @@ async fn a_cursor_past_the_end_waits_there_and_says_so() {
     let stage = Stage::new();
     stage.topic("t", 1, &[]).await;
     stage.publish_many("t", 2).await;
-    let end = stage.log("t").await[1].cursor;
-    let mut far = end;
-    far.position += 1 << 40;
-    let mut subscription = stage.subscribe("t", TopicStart::After(far));
+    let end = stage.log("t").await[1].cursor.clone();
+    let Cursor::Journal(place) = end else { panic!("{end:?}") };
+    let far = Cursor::Journal(JournalCursor { position: place.position + (1 << 40), ..place });
+    let mut subscription = stage.subscribe("t", TopicStart::After(far)).await;
     assert!(subscription.started_beyond_end());
-    assert!(!stage.subscribe("t", TopicStart::After(end)).started_beyond_end());
+    assert!(!stage.subscribe("t", TopicStart::After(end)).await.started_beyond_end());
     stage.publish_many("t", 1).await;
     assert_eq!(offsets(&collect(&mut subscription, 1).await), [2]);
 }
@@ -225,7 +226,7 @@ async fn a_cursor_past_the_end_waits_there_and_says_so() {
 async fn what_a_ring_holds_is_bounded_in_bytes() {
     let stage = Stage::new();
     stage.topic("t", 1, &[]).await;
-    let mut subscription = stage.subscribe("t", TopicStart::Latest);
+    let mut subscription = stage.subscribe("t", TopicStart::Latest).await;
     for _ in 0..64 {
         stage.publish("t", vec![record(vec![b'x'; 512 << 10])]).await;
     }
@@ -233,14 +234,14 @@ async fn what_a_ring_holds_is_bounded_in_bytes() {
     assert_eq!(records.len(), 64);
     assert!(stage.live.held_bytes() <= floe_live::RING_MAX_BYTES, "{}", stage.live.held_bytes());
     drop(subscription);
-    let mut other = stage.subscribe("t", TopicStart::Earliest);
+    let mut other = stage.subscribe("t", TopicStart::Earliest).await;
     assert_eq!(next(&mut other, WIDE, &mut Vec::new()).await, Taken::Records);
 }
 
 /// Takes `count` records from the ring alone; being sent to the log is a failure.
 async fn take_live(stage: Arc<Stage>, ready: Arc<AtomicUsize>, count: usize) {
     let signal = Signal::new();
-    let mut subscription = stage.live.subscribe("t", TopicStart::Latest, &signal).unwrap();
+    let mut subscription = stage.live.subscribe("t", TopicStart::Latest, &signal).await.unwrap();
     let (mut taken, mut total) = (Vec::new(), 0);
     let room = Room { records: 64, bytes: 64 << 10 };
     assert_eq!(subscription.take(Blocked::default(), room, &mut taken), Taken::Nothing);
@@ -261,7 +262,7 @@ async fn take_live(stage: Arc<Stage>, ready: Arc<AtomicUsize>, count: usize) {
 async fn a_burst_waits_for_subscribers_that_can_take_it() {
     let stage = Arc::new(Stage::new());
     stage.topic("t", 1, &[]).await;
-    let stalled = stage.subscribe("t", TopicStart::Latest);
+    let stalled = stage.subscribe("t", TopicStart::Latest).await;
     stalled.release();
     let ready = Arc::new(AtomicUsize::new(0));
     let follower = || tokio::spawn(take_live(Arc::clone(&stage), Arc::clone(&ready), 18_000));

@@ -166,9 +166,9 @@ impl DeadLetters {
         let mut marks = self.shared.marks.lock().await;
         marks.catch_up(engine).await?;
         let mut all = Vec::new();
-        for topic in engine.topics() {
+        for topic in engine.topics().await? {
             let Some(pipeline) = topic.name.strip_prefix(TOPIC_PREFIX) else { continue };
-            let topic = match engine.describe_topic(&topic.name) {
+            let topic = match engine.describe_topic(&topic.name).await {
                 Err(EngineError::TopicNotFound { .. }) => continue,
                 topic => topic?,
             };
@@ -194,7 +194,7 @@ impl DeadLetters {
         limit: usize,
         all: bool,
     ) -> Result<DeadLetterPage, LogError> {
-        let topic = self.shared.engine.describe_topic(&topic_of(pipeline))?;
+        let topic = self.shared.engine.describe_topic(&topic_of(pipeline)).await?;
         let after = match after {
             None => None,
             Some(id) => {
@@ -210,7 +210,7 @@ impl DeadLetters {
 
     /// One of them; `None` when there is no such one, or not any more. `NoTopic` when the pipeline never had any.
     pub async fn get(&self, pipeline: &str, id: &str) -> Result<Option<DeadLetter>, LogError> {
-        let topic = self.shared.engine.describe_topic(&topic_of(pipeline))?;
+        let topic = self.shared.engine.describe_topic(&topic_of(pipeline)).await?;
         let Some((partition, offset)) = parse_id(id) else { return Ok(None) };
         self.shared.marks.lock().await.catch_up(&self.shared.engine).await?;
         self.at(&topic, partition, offset).await
@@ -226,7 +226,7 @@ impl DeadLetters {
         self.shared.marks.lock().await.catch_up(&self.shared.engine).await?;
         let mut found = Vec::new();
         for place in places {
-            let topic = match self.shared.engine.describe_topic(&place.topic) {
+            let topic = match self.shared.engine.describe_topic(&place.topic).await {
                 Ok(topic) if topic.id == place.topic_id => topic,
                 Ok(_) | Err(EngineError::TopicNotFound { .. }) => continue,
                 Err(error) => return Err(error.into()),

@@ -35,7 +35,7 @@ impl Origins {
     /// Reads on to the end of every dead-letter topic.
     pub(super) async fn catch_up(&mut self, engine: &Engine) -> Result<(), LogError> {
         let topics: Vec<TopicSummary> =
-            engine.topics().into_iter().filter(|topic| topic.name.starts_with(TOPIC_PREFIX)).collect();
+            engine.topics().await?.into_iter().filter(|topic| topic.name.starts_with(TOPIC_PREFIX)).collect();
         self.next.retain(|(id, _), _| topics.iter().any(|topic| topic.id == *id));
         for topic in topics {
             match self.catch_up_topic(engine, &topic).await {
@@ -48,7 +48,7 @@ impl Origins {
     }
 
     async fn catch_up_topic(&mut self, engine: &Engine, topic: &TopicSummary) -> Result<(), EngineError> {
-        let described = engine.describe_topic(&topic.name)?;
+        let described = engine.describe_topic(&topic.name).await?;
         for bounds in described.partitions {
             let oldest = bounds.start.max(bounds.end - i64::try_from(ORIGINS_KEPT).unwrap_or(i64::MAX));
             let known = self.next.get(&(topic.id, bounds.partition)).copied().unwrap_or(0);

@@ -40,7 +40,7 @@ impl<'a> Picked<'a> {
         selection: &'a Selection,
     ) -> Result<Self, LogError> {
         let named = (!selection.ids.is_empty()).then(|| selection.places()).transpose()?;
-        let topic = letters.shared.engine.describe_topic(&topic_of(pipeline))?;
+        let topic = letters.shared.engine.describe_topic(&topic_of(pipeline)).await?;
         let scan = letters.scan(topic.clone(), None, false).await?;
         Ok(Self { letters, selection, named: named.map(IntoIterator::into_iter), topic, scan })
     }
@@ -86,7 +86,7 @@ impl DeadLetters {
             }
             if redrive.dry_run {
                 for letter in &letters {
-                    match self.why_not(letter, redrive.force) {
+                    match self.why_not(letter, redrive.force).await? {
                         None => done.redriven += 1,
                         Some(why) => done.skip(letter.id.clone(), why),
                     }
@@ -117,13 +117,23 @@ impl DeadLetters {
             }
             letter
         });
-        let turn = |letter: DeadLetter| async move {
-            let turned = self.redrive_one(topic.1, &letter, force).await;
+        let check = |letter: DeadLetter| async move {
+            let why_not = self.why_not(&letter, force).await;
+            (letter, why_not)
+        };
+        let letters: Vec<_> = letters.collect();
+        // All are checked before the first is written: then nothing comes between one write and the next.
+        let checked: Vec<_> = stream::iter(letters).map(check).buffered(DEAD_LETTER_WRITES).collect().await;
+        let turn = |(letter, why_not): (DeadLetter, Result<Option<String>, LogError>)| async move {
+            let turned = match why_not {
+                Ok(None) => self.redrive_one(topic.1, &letter).await,
+                Ok(Some(why)) => Ok(Turned::Skipped(why)),
+                Err(error) => Err(error),
+            };
             (letter.id, turned)
         };
         // Each is asked for in order before the first answer is awaited, so they keep their order.
-        let letters: Vec<_> = letters.collect();
-        let turned: Vec<_> = stream::iter(letters).map(turn).buffered(DEAD_LETTER_WRITES).collect().await;
+        let turned: Vec<_> = stream::iter(checked).map(turn).buffered(DEAD_LETTER_WRITES).collect().await;
         let (mut written, mut failed) = (Vec::new(), None);
         for (id, turned) in turned {
             match turned {
@@ -137,10 +147,7 @@ impl DeadLetters {
         failed.map_or(Ok(()), Err)
     }
 
-    async fn redrive_one(&self, topic_id: u64, letter: &DeadLetter, force: bool) -> Result<Turned, LogError> {
-        if let Some(why) = self.why_not(letter, force) {
-            return Ok(Turned::Skipped(why));
-        }
+    async fn redrive_one(&self, topic_id: u64, letter: &DeadLetter) -> Result<Turned, LogError> {
         let Some(origin) = &letter.origin else { return Ok(Turned::Skipped(NO_ORIGIN.to_owned())) };
         let mut headers = letter.headers.clone();
         headers.retain(|header| header.name != headers::REDRIVES);
@@ -167,22 +174,26 @@ impl DeadLetters {
     }
 
     /// Why a dead letter isn't redriven.
-    fn why_not(&self, letter: &DeadLetter, force: bool) -> Option<String> {
+    async fn why_not(&self, letter: &DeadLetter, force: bool) -> Result<Option<String>, LogError> {
         match letter.state {
-            DeadLetterState::Redriven => return Some("it was redriven before".to_owned()),
-            DeadLetterState::Discarded => return Some("it was discarded".to_owned()),
+            DeadLetterState::Redriven => return Ok(Some("it was redriven before".to_owned())),
+            DeadLetterState::Discarded => return Ok(Some("it was discarded".to_owned())),
             DeadLetterState::Open => {}
         }
-        let Some(origin) = &letter.origin else { return Some(NO_ORIGIN.to_owned()) };
+        let Some(origin) = &letter.origin else { return Ok(Some(NO_ORIGIN.to_owned())) };
         if letter.redrives >= MAX_REDRIVES && !force {
-            return Some(format!("it came back {} times; only force redrives it again", letter.redrives));
+            let why = format!("it came back {} times; only force redrives it again", letter.redrives);
+            return Ok(Some(why));
         }
-        match self.shared.engine.topic_summary(&origin.topic) {
+        match self.shared.engine.topic_summary(&origin.topic).await {
             Ok(topic) if origin.partition >= topic.partitions => {
-                Some(format!("topic '{}' has no partition {} any more", origin.topic, origin.partition))
+                Ok(Some(format!("topic '{}' has no partition {} any more", origin.topic, origin.partition)))
             }
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
+            Ok(_) => Ok(None),
+            Err(error) => match (error.to_string(), error.into()) {
+                (_, error @ LogError::Unavailable(_)) => Err(error),
+                (why, _) => Ok(Some(why)),
+            },
         }
     }
 

@@ -4,7 +4,7 @@ mod rates;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use floe_engine::{Engine, GroupDescription, GroupLag, MemberDescription};
+use floe_engine::{Engine, EngineError, GroupDescription, GroupLag, MemberDescription};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -110,19 +110,16 @@ impl Directory {
     pub fn new(engine: Engine, configured: &[PipelineSpec]) -> Self {
         let configured: Vec<_> = configured.iter().map(Configured::of).collect();
         let named: Vec<String> = configured.iter().map(|pipeline| pipeline.group.clone()).collect();
-        let groups = move |engine: &Engine| {
-            let all = engine.groups().into_iter().map(|group| group.group);
-            all.filter(|group| group.starts_with(GROUP_PREFIX) || named.contains(group)).collect()
-        };
+        let is_pipelines = move |group: &String| group.starts_with(GROUP_PREFIX) || named.contains(group);
         let commands = Commands::follow(Log::Engine(engine.clone()));
-        let rates = Rates::watch(engine.clone(), groups);
+        let rates = Rates::watch(engine.clone(), is_pipelines);
         Self { shared: Arc::new(Shared { engine, configured, commands, rates }) }
     }
 
-    /// All pipelines by name: configured ones, and those with a group `pipeline:…`.
-    #[must_use]
-    pub fn list(&self) -> Vec<PipelineView> {
-        let groups = self.shared.engine.groups().into_iter();
+    /// All pipelines by name: configured ones, and those with a group `pipeline:…`. `Unavailable` when the log doesn't say
+    /// which groups there are.
+    pub async fn list(&self) -> Result<Vec<PipelineView>, LogError> {
+        let groups = self.shared.engine.groups().await?.into_iter();
         let mut names: BTreeSet<String> =
             groups.filter_map(|group| Some(group.group.strip_prefix(GROUP_PREFIX)?.to_owned())).collect();
         // a group of this form that belongs to a configured pipeline of another name is no pipeline of its own
@@ -131,15 +128,19 @@ impl Directory {
             !self.shared.configured.iter().any(|known| known.group == group && known.name != *name)
         });
         names.extend(self.shared.configured.iter().map(|pipeline| pipeline.name.clone()));
-        names.iter().map(|name| self.view(name)).collect()
+        let mut views = Vec::with_capacity(names.len());
+        for name in &names {
+            views.push(self.view(name).await?);
+        }
+        Ok(views)
     }
 
-    /// One of them.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<PipelineView> {
+    /// One of them; `None` when there is no such one. `Unavailable` when the log doesn't say.
+    pub async fn get(&self, name: &str) -> Result<Option<PipelineView>, LogError> {
         let configured = self.shared.configured.iter().any(|pipeline| pipeline.name == name);
-        let known = configured || self.shared.engine.describe_group(&format!("{GROUP_PREFIX}{name}")).is_ok();
-        known.then(|| self.view(name))
+        let group = format!("{GROUP_PREFIX}{name}");
+        let known = configured || known(self.shared.engine.describe_group(&group).await)?.is_some();
+        if known { self.view(name).await.map(Some) } else { Ok(None) }
     }
 
     /// Durable on `Ok`; workers follow within a second or so.
@@ -158,18 +159,13 @@ impl Directory {
         Ok(())
     }
 
-    fn view(&self, name: &str) -> PipelineView {
+    async fn view(&self, name: &str) -> Result<PipelineView, LogError> {
         let shared = &*self.shared;
         let configured = shared.configured.iter().find(|pipeline| pipeline.name == name).cloned();
         let configured = configured.unwrap_or_else(|| Configured::unknown(name));
-        let group = shared.engine.describe_group(&configured.group).unwrap_or(GroupDescription {
-            group: configured.group.clone(),
-            state: floe_engine::GroupState::Empty,
-            generation: 0,
-            members: Vec::new(),
-            partitions: Vec::new(),
-        });
-        let unread = self.unread(&configured, &group.partitions);
+        let group = known(shared.engine.describe_group(&configured.group).await)?;
+        let group = group.unwrap_or_else(|| no_group(&configured.group));
+        let unread = self.unread(&configured, &group.partitions).await?;
         let partitions: Vec<GroupLag> = group.partitions.into_iter().chain(unread).collect();
         let mut topics: BTreeSet<String> = configured.topics.into_iter().collect();
         topics.extend(partitions.iter().map(|at| at.topic.clone()));
@@ -177,8 +173,8 @@ impl Directory {
         let told = workers.iter().find(|worker| !worker.status.sinks.is_empty());
         let sinks = told.map_or(configured.sinks, |worker| worker.status.sinks.clone());
         let (state, reason) = self.state(name, &workers);
-        let (dead_lettered, dead_letters_open) = self.letters(name, &configured.dead_letter_topic);
-        PipelineView {
+        let (dead_lettered, dead_letters_open) = self.letters(name, &configured.dead_letter_topic).await?;
+        Ok(PipelineView {
             name: name.to_owned(),
             committed_per_sec: shared.rates.committed_per_sec(&configured.group),
             group: configured.group,
@@ -194,29 +190,30 @@ impl Directory {
                 .map(|at| (at.topic, at.partition, at.committed, at.end))
                 .collect(),
             workers,
-        }
+        })
     }
 
     /// Partitions without a position yet: of a pipeline that starts at their beginning, all that is in them lies ahead.
-    fn unread(&self, configured: &Configured, read: &[GroupLag]) -> Vec<GroupLag> {
+    async fn unread(&self, configured: &Configured, read: &[GroupLag]) -> Result<Vec<GroupLag>, LogError> {
         if configured.start == Start::Latest {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let topics = configured.topics.iter();
-        let described = topics.filter_map(|topic| self.shared.engine.describe_topic(topic).ok());
-        let partitions = described.flat_map(|topic| {
-            topic.partitions.into_iter().map(move |at| GroupLag {
+        let mut unread = Vec::new();
+        for topic in &configured.topics {
+            let Some(topic) = known(self.shared.engine.describe_topic(topic).await)? else { continue };
+            unread.extend(topic.partitions.into_iter().map(|at| GroupLag {
                 topic: topic.name.clone(),
                 partition: at.partition,
                 committed: at.start,
                 end: at.end,
                 lag: u64::try_from(at.end - at.start).unwrap_or(0),
-            })
-        });
+            }));
+        }
         let is_read = |at: &GroupLag| {
             read.iter().any(|known| known.topic == at.topic && known.partition == at.partition)
         };
-        partitions.filter(|at| !is_read(at)).collect()
+        unread.retain(|at| !is_read(at));
+        Ok(unread)
     }
 
     /// What was said to the pipeline counts most, then the worker that is worst off.
@@ -242,12 +239,12 @@ impl Directory {
     }
 
     /// Dead letters ever, and those nothing became of yet (as of the last second).
-    fn letters(&self, name: &str, topic: &str) -> (u64, u64) {
-        let described = self.shared.engine.describe_topic(topic);
+    async fn letters(&self, name: &str, topic: &str) -> Result<(u64, u64), LogError> {
+        let described = known(self.shared.engine.describe_topic(topic).await)?;
         let total =
             described.map_or(0, |topic| topic.partitions.iter().map(|at| at.end.unsigned_abs()).sum());
         let (seen, open) = self.shared.rates.letters(name).unwrap_or((0, 0));
-        (total, open + total.saturating_sub(seen))
+        Ok((total, open + total.saturating_sub(seen)))
     }
 }
 
@@ -273,6 +270,25 @@ impl Configured {
             sinks: Vec::new(),
             dead_letter_topic: format!("{TOPIC_PREFIX}{name}"),
         }
+    }
+}
+
+/// What is described; `None` when there is no such thing. That the log doesn't answer is no sign of that.
+fn known<T>(described: Result<T, EngineError>) -> Result<Option<T>, LogError> {
+    match described.map_err(LogError::from) {
+        Ok(described) => Ok(Some(described)),
+        Err(error @ LogError::Unavailable(_)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+fn no_group(group: &str) -> GroupDescription {
+    GroupDescription {
+        group: group.to_owned(),
+        state: floe_engine::GroupState::Empty,
+        generation: 0,
+        members: Vec::new(),
+        partitions: Vec::new(),
     }
 }
 

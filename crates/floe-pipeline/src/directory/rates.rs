@@ -43,8 +43,8 @@ impl Drop for Rates {
 }
 
 impl Rates {
-    /// `groups` answers the groups to look at.
-    pub(super) fn watch(engine: Engine, groups: impl Fn(&Engine) -> Vec<String> + Send + 'static) -> Self {
+    /// `looks_at` says which groups to look at.
+    pub(super) fn watch(engine: Engine, looks_at: impl Fn(&String) -> bool + Send + 'static) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let noted = Arc::clone(&seen);
         let letters = DeadLetters::new(engine.clone());
@@ -52,7 +52,13 @@ impl Rates {
         let wanted = Arc::clone(&asked);
         let task = tokio::spawn(async move {
             loop {
-                noted.lock().note_committed(&engine, &groups(&engine));
+                // a log that doesn't answer is looked at again in the next turn
+                if let Ok(groups) = engine.groups().await {
+                    let groups: Vec<_> =
+                        groups.into_iter().map(|group| group.group).filter(&looks_at).collect();
+                    let sums = committed(&engine, &groups).await;
+                    noted.lock().note_committed(&groups, sums);
+                }
                 if let Ok(counts) = letters.counts().await {
                     let counts = counts.into_iter().map(|c| (c.pipeline, (c.total, c.open)));
                     noted.lock().letters = counts.collect();
@@ -86,14 +92,23 @@ impl Rates {
     }
 }
 
+/// By group, as far as they can be described: the sum of its committed positions, and when it was that.
+async fn committed(engine: &Engine, groups: &[String]) -> Vec<(String, (Instant, i64))> {
+    let mut sums = Vec::with_capacity(groups.len());
+    for group in groups {
+        let Ok(described) = engine.describe_group(group).await else { continue };
+        let sum = described.partitions.iter().map(|at| at.committed).sum();
+        sums.push((group.clone(), (Instant::now(), sum)));
+    }
+    sums
+}
+
 impl Seen {
-    fn note_committed(&mut self, engine: &Engine, groups: &[String]) {
+    fn note_committed(&mut self, groups: &[String], sums: Vec<(String, (Instant, i64))>) {
         self.committed.retain(|group, _| groups.contains(group));
-        for group in groups {
-            let Ok(described) = engine.describe_group(group) else { continue };
-            let sum = described.partitions.iter().map(|at| at.committed).sum();
-            let samples = self.committed.entry(group.clone()).or_default();
-            samples.push_back((Instant::now(), sum));
+        for (group, sum) in sums {
+            let samples = self.committed.entry(group).or_default();
+            samples.push_back(sum);
             if samples.len() > RATE_SAMPLES {
                 samples.pop_front();
             }

@@ -11,8 +11,8 @@ use crate::{COMMANDS_TOPIC, Command};
 const KEPT_FOR_GOOD: [(&str, &str); 2] = [("retention.ms", "-1"), ("retention.bytes", "-1")];
 
 /// A topic's id and partitions.
-pub(super) fn topic(engine: &Engine, topic: &str) -> Result<TopicShape, LogError> {
-    let summary = engine.topic_summary(topic)?;
+pub(super) async fn topic(engine: &Engine, topic: &str) -> Result<TopicShape, LogError> {
+    let summary = engine.topic_summary(topic).await?;
     Ok(TopicShape { id: summary.id, partitions: summary.partitions })
 }
 
@@ -27,13 +27,13 @@ pub(super) async fn ensure_topic(
 }
 
 /// A group's committed position.
-pub(super) fn committed(
+pub(super) async fn committed(
     engine: &Engine,
     group: &str,
     topic: &str,
     partition: u32,
 ) -> Result<Option<i64>, LogError> {
-    match engine.describe_group(group) {
+    match engine.describe_group(group).await {
         Ok(group) => {
             let found = group.partitions.iter().find(|at| at.topic == topic && at.partition == partition);
             Ok(found.map(|at| at.committed))
@@ -97,6 +97,9 @@ impl From<EngineError> for LogError {
             | EngineError::StorageFailed
             | EngineError::ReadFailed
             | EngineError::LimitReached { .. }
+            | EngineError::Unavailable { .. }
+            // asked again under the same idempotency key, what was stored is not stored twice
+            | EngineError::OutcomeUnknown
             | EngineError::Stopping => Self::Unavailable(error.to_string()),
             error => Self::Refused(error.to_string()),
         }

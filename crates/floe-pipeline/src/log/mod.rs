@@ -26,7 +26,8 @@ pub enum Log {
 /// Why the log could not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    /// It can't be reached, is overloaded, full or stopping: the same may work later.
+    /// It can't be reached, is overloaded, full or stopping, or didn't answer in time (then it may have been done): the same
+    /// may work later.
     #[error("{0}")]
     Unavailable(String),
     /// The topic (or partition) doesn't exist, or not any more.
@@ -66,7 +67,7 @@ impl Log {
     /// The log's id (see [`Engine::log_id`]).
     pub async fn id(&self) -> Result<Arc<str>, LogError> {
         match self {
-            Self::Engine(engine) => Ok(engine.log_id().into()),
+            Self::Engine(engine) => Ok(engine.log_id().await?.into()),
             Self::Remote(node) => node.id().await,
         }
     }
@@ -74,7 +75,7 @@ impl Log {
     /// A topic's id and partitions.
     pub async fn topic(&self, topic: &str) -> Result<TopicShape, LogError> {
         match self {
-            Self::Engine(own) => engine::topic(own, topic),
+            Self::Engine(own) => engine::topic(own, topic).await,
             Self::Remote(node) => node.topic(topic).await,
         }
     }
@@ -111,7 +112,7 @@ impl Log {
     /// A group's committed position; `None` if it has none.
     pub async fn committed(&self, group: &str, topic: &str, partition: u32) -> Result<Option<i64>, LogError> {
         match self {
-            Self::Engine(own) => engine::committed(own, group, topic, partition),
+            Self::Engine(own) => engine::committed(own, group, topic, partition).await,
             Self::Remote(node) => node.committed(group, topic, partition).await,
         }
     }

@@ -4,14 +4,15 @@
 //! All numbers are big-endian. `bytes` is a length (i32, -1 for null) and so many bytes.
 //!
 //! ```text
-//! document  u8 version = 1, u8 kind (1 page, 2 append), then the kind's own fields and nothing behind them
+//! document  u8 version = 2, u8 kind (1 page, 2 append), then the kind's own fields and nothing behind them
 //! page      i64 next offset, i64 log start, i64 high watermark,
 //!           u32 count of gaps, each: u32 partition, i64 first offset, i64 last offset,
-//!           u32 count of records, each: u32 partition, i64 offset, i64 timestamp, content,
-//!                                       u64 topic id, u64 position, u32 records (the cursor)
+//!           u32 count of records, each: u32 partition, i64 offset, i64 timestamp, content, cursor
 //! append    u8 whether a fingerprint follows (0, 1), u64 fingerprint,
 //!           u32 count of records, each: i32 partition (-1: not asked for), u8 whether a timestamp follows, i64 timestamp,
 //!                                       content
+//! cursor    u8 kind, then (0, in a journal) u64 topic id, u64 position, u32 records
+//!                    or (1, in each partition) u64 topic id, u32 count of partitions, at most 10,000, each: i64 next offset
 //! content   bytes key, bytes value, u32 count of headers, each: bytes name (never null, UTF-8), bytes value
 //! ```
 //!
@@ -21,18 +22,27 @@
 use std::borrow::Cow;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use floe_engine::{Cursor, Gap, Header, NewRecord, Page, StoredRecord};
+use floe_engine::{Cursor, Gap, Header, JournalCursor, NewRecord, OffsetsCursor, Page, StoredRecord};
 
 /// The media type of a document.
 pub const MEDIA_TYPE: &str = "application/vnd.floe.records";
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const PAGE: u8 = 1;
 const APPEND: u8 = 2;
+const IN_JOURNAL: u8 = 0;
+const IN_PARTITIONS: u8 = 1;
+/// Partitions of one cursor.
+const MAX_PARTITIONS: usize = 10_000;
 
 const GAP_BYTES: usize = 20;
+const OFFSET_BYTES: usize = 8;
+const JOURNAL_CURSOR_BYTES: usize = 21;
+const MIN_OFFSETS_CURSOR_BYTES: usize = 13;
+/// What a stored record takes beside its content and its cursor.
+const STORED_BYTES: usize = 32;
 /// The least that one of them takes: what a count is held against.
-const MIN_STORED_BYTES: usize = 52;
+const MIN_STORED_BYTES: usize = STORED_BYTES + MIN_OFFSETS_CURSOR_BYTES;
 const MIN_NEW_BYTES: usize = 25;
 const MIN_HEADER_BYTES: usize = 8;
 
@@ -86,9 +96,7 @@ pub fn encode_page(page: &Page) -> Bytes {
         out.put_i64(record.offset);
         out.put_i64(record.timestamp);
         put_content(&mut out, record.key.as_deref(), record.value.as_deref(), &record.headers);
-        out.put_u64(record.cursor.topic_id);
-        out.put_u64(record.cursor.position);
-        out.put_u32(record.cursor.records);
+        put_cursor(&mut out, &record.cursor);
     }
     out.freeze()
 }
@@ -143,7 +151,31 @@ fn stored_size(record: &StoredRecord) -> usize {
         .map(|header| MIN_HEADER_BYTES + header.name.len() + header.value.as_ref().map_or(0, Bytes::len))
         .sum();
     let content = record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len);
-    MIN_STORED_BYTES + content + headers
+    let cursor = match &record.cursor {
+        Cursor::Journal(_) => JOURNAL_CURSOR_BYTES,
+        Cursor::Offsets(cursor) => MIN_OFFSETS_CURSOR_BYTES + OFFSET_BYTES * cursor.next_offsets().len(),
+    };
+    STORED_BYTES + content + headers + cursor
+}
+
+/// A topic has fewer partitions than a cursor takes; of more, those behind the last would start at their beginning.
+fn put_cursor(out: &mut BytesMut, cursor: &Cursor) {
+    match cursor {
+        Cursor::Journal(cursor) => {
+            out.put_u8(IN_JOURNAL);
+            out.put_u64(cursor.topic_id);
+            out.put_u64(cursor.position);
+            out.put_u32(cursor.records);
+        }
+        Cursor::Offsets(cursor) => {
+            let mut offsets = cursor.next_offsets();
+            offsets.truncate(MAX_PARTITIONS);
+            out.put_u8(IN_PARTITIONS);
+            out.put_u64(cursor.topic_id());
+            put_count(out, offsets.len());
+            offsets.into_iter().for_each(|offset| out.put_i64(offset));
+        }
+    }
 }
 
 /// Lengths and counts fit: no record is larger than the log takes, and that is far below 2 GiB.
@@ -251,8 +283,27 @@ impl Input {
             key: self.bytes()?,
             value: self.bytes()?,
             headers: self.headers()?,
-            cursor: Cursor { topic_id: self.u64()?, position: self.u64()?, records: self.u32()? },
+            cursor: self.cursor()?,
         })
+    }
+
+    fn cursor(&mut self) -> Result<Cursor, WireError> {
+        match self.u8()? {
+            IN_JOURNAL => {
+                let (topic_id, position, records) = (self.u64()?, self.u64()?, self.u32()?);
+                Ok(Cursor::Journal(JournalCursor { topic_id, position, records }))
+            }
+            IN_PARTITIONS => {
+                let topic_id = self.u64()?;
+                let count = self.count(OFFSET_BYTES)?;
+                if count > MAX_PARTITIONS {
+                    return Err(WireError::Malformed("a cursor has more partitions than a topic"));
+                }
+                let offsets = (0..count).map(|_| self.i64()).collect::<Result<_, _>>()?;
+                Ok(Cursor::Offsets(OffsetsCursor::new(topic_id, offsets)))
+            }
+            _ => Err(WireError::Malformed("a cursor is of a kind that is not known")),
+        }
     }
 
     fn new_record(&mut self) -> Result<NewRecord, WireError> {
@@ -290,7 +341,7 @@ mod tests {
     }
 
     fn page() -> Page {
-        let cursor = Cursor { topic_id: u64::MAX, position: 7, records: 3 };
+        let cursor = Cursor::Journal(JournalCursor { topic_id: u64::MAX, position: 7, records: 3 });
         let record = StoredRecord {
             partition: 2,
             offset: i64::MAX - 1,
@@ -305,6 +356,7 @@ mod tests {
             value: None,
             headers: vec![],
             offset: 9,
+            cursor: Cursor::Offsets(OffsetsCursor::new(3, vec![10, 0, i64::MAX])),
             ..record.clone()
         };
         let gaps = vec![Gap { partition: 2, from: 1, to: 8 }];
@@ -333,10 +385,10 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_those_of_version_1() {
+    fn the_bytes_are_those_of_version_2() {
         let record = NewRecord { value: Some(Bytes::from_static(b"v")), ..NewRecord::default() };
         let golden = [
-            &[1, 2, 0][..],
+            &[2, 2, 0][..],
             &[0; 8],
             &[0, 0, 0, 1],
             &[0xff; 4],
@@ -347,6 +399,19 @@ mod tests {
         ]
         .concat();
         assert_eq!(encode_append(&WireAppend { fingerprint: None, records: vec![record] }), golden);
+
+        let in_journal = JournalCursor { topic_id: 1, position: 2, records: 3 };
+        let in_partitions = OffsetsCursor::new(1, vec![]).behind_each([(1, 4)].into_iter()).remove(0);
+        let golden = [[&[0][..], &[0; 7], &[1], &[0; 7], &[2], &[0; 3], &[3]].concat(), {
+            [&[1][..], &[0; 7], &[1], &[0; 3], &[2], &[0; 8], &[0; 7], &[5]].concat()
+        }];
+        for (cursor, golden) in
+            [Cursor::Journal(in_journal), Cursor::Offsets(in_partitions)].iter().zip(golden)
+        {
+            let mut bytes = BytesMut::new();
+            put_cursor(&mut bytes, cursor);
+            assert_eq!(bytes, golden);
+        }
     }
 
     #[test]
@@ -376,11 +441,26 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_has_no_more_partitions_than_a_topic() {
+        let cursor = |bytes: Vec<u8>| Input(Bytes::from(bytes)).cursor();
+        let of = |count: u32, offsets: usize| {
+            [&[IN_PARTITIONS][..], &[0; 8], &count.to_be_bytes(), &vec![0; OFFSET_BYTES * offsets]].concat()
+        };
+        assert!(cursor(of(10_000, 10_000)).is_ok());
+        assert_eq!(
+            cursor(of(10_001, 10_001)),
+            Err(WireError::Malformed("a cursor has more partitions than a topic"))
+        );
+        assert_eq!(cursor(of(u32::MAX, 2)), Err(WireError::Short));
+        assert_eq!(cursor(vec![2; 30]), Err(WireError::Malformed("a cursor is of a kind that is not known")));
+    }
+
+    #[test]
     fn another_version_or_kind_is_said_to_be_that() {
-        assert_eq!(decode_page(Bytes::from_static(&[2, 1])).err(), Some(WireError::Version(2)));
+        assert_eq!(decode_page(Bytes::from_static(&[1, 1])).err(), Some(WireError::Version(1)));
         assert_eq!(decode_page(encode_append(&append())).err(), Some(WireError::Kind(2)));
         assert_eq!(
-            decode_append(Bytes::from_static(&[1, 2, 7])),
+            decode_append(Bytes::from_static(&[2, 2, 7])),
             Err(WireError::Malformed("a flag is neither 0 nor 1"))
         );
     }

@@ -23,10 +23,10 @@ async fn a_pause_holds_over_a_restart_until_somebody_resumes() {
     stage.until_committed("p", "t", 0, 10).await;
     let directory = Directory::new(stage.engine(), &specs());
     directory.pause("p", "lunch", false).await.unwrap();
-    let view = directory.get("p").unwrap();
+    let view = directory.get("p").await.unwrap().unwrap();
     assert_eq!((view.state, view.reason.as_deref()), ("paused", Some("lunch")));
     until("the worker says so", async || {
-        let workers = directory.get("p").unwrap().workers;
+        let workers = directory.get("p").await.unwrap().unwrap().workers;
         workers.iter().all(|worker| worker.status.state == floe_pipeline::WorkerState::Paused)
     })
     .await;
@@ -38,18 +38,18 @@ async fn a_pause_holds_over_a_restart_until_somebody_resumes() {
     let directory = Directory::new(stage.engine(), &specs());
     let running = stage.start(specs());
     until("it is there", async || {
-        let view = directory.get("p").unwrap();
+        let view = directory.get("p").await.unwrap().unwrap();
         view.state == "paused" && view.workers.len() == 1 && view.workers[0].status.reason.is_some()
     })
     .await;
     assert_eq!(receiver.taken(), texts(0, 10), "nothing moves while it is paused");
     directory.resume("p").await.unwrap();
     stage.until_committed("p", "t", 0, 20).await;
-    until("it runs", async || directory.get("p").unwrap().state == "running").await;
+    until("it runs", async || directory.get("p").await.unwrap().unwrap().state == "running").await;
     assert_eq!(receiver.taken(), texts(0, 20));
     running.drain(Duration::from_secs(10)).await;
-    assert_eq!(directory.get("p").unwrap().state, "stopped");
-    assert!(directory.get("other").is_none());
+    assert_eq!(directory.get("p").await.unwrap().unwrap().state, "stopped");
+    assert!(directory.get("other").await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,8 +71,8 @@ async fn the_fuse_stops_a_pipeline_that_dead_letters_too_much() {
     spec.fuse = Some(FuseSpec { share: 0.5, window: 20 });
     let directory = Directory::new(stage.engine(), std::slice::from_ref(&spec));
     let running = stage.start(vec![spec.clone()]);
-    until("it has blown", async || directory.get("p").unwrap().state == "fuse_blown").await;
-    let view = directory.get("p").unwrap();
+    until("it has blown", async || directory.get("p").await.unwrap().unwrap().state == "fuse_blown").await;
+    let view = directory.get("p").await.unwrap().unwrap();
     assert!(view.reason.unwrap().contains("of the newest 20"));
     // the batch in which it blew is the last one
     let letters = stage.read("dlq.p", 0).await.len();
@@ -80,14 +80,15 @@ async fn the_fuse_stops_a_pipeline_that_dead_letters_too_much() {
     // it stays so for workers that come later
     running.drain(Duration::from_secs(10)).await;
     let running = stage.start(vec![spec]);
-    until("another one is there", async || directory.get("p").unwrap().workers.len() == 1).await;
-    assert_eq!(directory.get("p").unwrap().state, "fuse_blown");
+    until("another one is there", async || directory.get("p").await.unwrap().unwrap().workers.len() == 1)
+        .await;
+    assert_eq!(directory.get("p").await.unwrap().unwrap().state, "fuse_blown");
     broken.store(false, Ordering::SeqCst);
     directory.resume("p").await.unwrap();
     stage.until_committed("p", "t", 0, 200).await;
     assert_eq!(stage.read("dlq.p", 0).await.len(), letters, "none is there twice");
     assert_eq!(receiver.taken().len() + letters, 200);
-    until("it runs", async || directory.get("p").unwrap().state == "running").await;
+    until("it runs", async || directory.get("p").await.unwrap().unwrap().state == "running").await;
     running.drain(Duration::from_secs(10)).await;
 }
 
@@ -104,7 +105,7 @@ async fn the_fuse_cuts_a_batch_that_nobody_can_process() {
     let running = stage.start(vec![spec]);
     for round in 1..4 {
         until("it has blown", async || {
-            let view = directory.get("p").unwrap();
+            let view = directory.get("p").await.unwrap().unwrap();
             view.state == "fuse_blown" && view.dead_lettered == 20 * round
         })
         .await;
@@ -127,11 +128,12 @@ async fn a_record_in_its_back_off_is_held_by_a_pause_and_tried_at_once_after_it(
     spec.retry.elapsed = Duration::from_secs(30_000);
     let directory = Directory::new(stage.engine(), std::slice::from_ref(&spec));
     let running = stage.start(vec![spec]);
-    until("it waits", async || directory.get("p").unwrap().state == "retrying").await;
+    until("it waits", async || directory.get("p").await.unwrap().unwrap().state == "retrying").await;
     directory.pause("p", "repairs", false).await.unwrap();
     broken.store(false, Ordering::SeqCst);
     until("it stands", async || {
-        directory.get("p").unwrap().workers[0].status.state == floe_pipeline::WorkerState::Paused
+        directory.get("p").await.unwrap().unwrap().workers[0].status.state
+            == floe_pipeline::WorkerState::Paused
     })
     .await;
     assert_eq!(receiver.arrived().len(), 1);
@@ -148,13 +150,13 @@ async fn what_a_pipeline_does_can_be_seen() {
     let receiver = Receiver::start(|arrived: &Arrived| if arrived.offset == 3 { 400 } else { 200 }).await;
     let spec = pipeline("p", "t", vec![receiver.sink()]);
     let directory = Directory::new(stage.engine(), std::slice::from_ref(&spec));
-    let view = directory.list().remove(0);
+    let view = directory.list().await.unwrap().remove(0);
     assert_eq!((view.name.as_str(), view.state, view.sinks), ("p", "stopped", vec!["webhook".to_owned()]));
     let running = stage.start(vec![spec]);
     stage.put("t", 0, &texts(0, 10)).await;
     stage.put("t", 1, &texts(0, 3)).await;
     until("all is told", async || {
-        let view = directory.list().remove(0);
+        let view = directory.list().await.unwrap().remove(0);
         let status = view.workers.first().map(|worker| worker.status.clone()).unwrap_or_default();
         let counted =
             (status.read, status.delivered, status.dead_lettered, status.in_flight) == (13, 12, 1, 0);
@@ -162,7 +164,7 @@ async fn what_a_pipeline_does_can_be_seen() {
         counted && letters && view.state == "running" && view.lag == 0
     })
     .await;
-    let view = directory.list().remove(0);
+    let view = directory.list().await.unwrap().remove(0);
     assert_eq!(view.partitions, [("t".to_owned(), 0, 10, 10), ("t".to_owned(), 1, 3, 3)]);
     assert_eq!(view.workers[0].partitions.len(), 2);
     assert!(view.sinks[0].starts_with("webhook http://127.0.0.1"), "{:?}", view.sinks);
@@ -170,7 +172,7 @@ async fn what_a_pipeline_does_can_be_seen() {
     assert_eq!((error.topic.as_str(), error.partition, error.offset), ("t", 0, 3));
     until("it has a rate", async || {
         stage.put("t", 1, &texts(0, 1)).await;
-        directory.get("p").unwrap().committed_per_sec > 0.0
+        directory.get("p").await.unwrap().unwrap().committed_per_sec > 0.0
     })
     .await;
     running.drain(Duration::from_secs(10)).await;
@@ -186,11 +188,11 @@ async fn what_was_never_read_is_lag_too() {
     let spec = pipeline("p", "t", vec![receiver.sink()]);
     let latest = PipelineSpec { name: "new".into(), start: Start::Latest, ..spec.clone() };
     let directory = Directory::new(stage.engine(), &[spec.clone(), latest]);
-    let view = directory.get("p").unwrap();
+    let view = directory.get("p").await.unwrap().unwrap();
     assert_eq!((view.state, view.lag, view.partitions.len()), ("stopped", 15, 2));
-    assert_eq!(directory.get("new").unwrap().lag, 0);
+    assert_eq!(directory.get("new").await.unwrap().unwrap().lag, 0);
     let running = stage.start(vec![spec]);
-    until("all is read", async || directory.get("p").unwrap().lag == 0).await;
+    until("all is read", async || directory.get("p").await.unwrap().unwrap().lag == 0).await;
     assert_eq!(receiver.taken().len(), 15);
     running.drain(Duration::from_secs(10)).await;
 }

@@ -86,11 +86,11 @@ async fn an_outage_is_waited_for_and_holds_nobody_else_up() {
         stage.start(vec![pipeline("away", "t", vec![gone]), pipeline("fine", "t", vec![fine.sink()])]);
     stage.until_committed("fine", "t", 0, 20).await;
     until("it says that it tries again", async || {
-        let view = directory.get("away").unwrap();
+        let view = directory.get("away").await.unwrap().unwrap();
         view.state == "retrying" && view.reason.is_some_and(|reason| reason.contains("webhook"))
     })
     .await;
-    assert_eq!(stage.committed("away", "t", 0), Some(0));
+    assert_eq!(stage.committed("away", "t", 0).await, Some(0));
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let taken = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&taken);
@@ -105,7 +105,7 @@ async fn an_outage_is_waited_for_and_holds_nobody_else_up() {
     stage.until_committed("away", "t", 0, 20).await;
     assert_eq!(taken.load(Ordering::SeqCst), 20);
     assert!(stage.read("dlq.away", 0).await.is_empty(), "an outage is nobody's fault");
-    until("it runs", async || directory.get("away").unwrap().state == "running").await;
+    until("it runs", async || directory.get("away").await.unwrap().unwrap().state == "running").await;
     running.drain(Duration::from_secs(10)).await;
     server.abort();
 }
@@ -125,14 +125,17 @@ async fn a_sink_that_refuses_for_good_stops_the_pipeline_until_it_is_resumed() {
     .await;
     let directory = Directory::new(stage.engine(), &[]);
     let running = stage.start(vec![pipeline("p", "t", vec![receiver.sink()])]);
-    until("it has failed", async || directory.get("p").is_some_and(|view| view.state == "failed")).await;
-    assert!(directory.get("p").unwrap().reason.unwrap().contains("410"));
+    until("it has failed", async || {
+        directory.get("p").await.unwrap().is_some_and(|view| view.state == "failed")
+    })
+    .await;
+    assert!(directory.get("p").await.unwrap().unwrap().reason.unwrap().contains("410"));
     let tried = receiver.arrived().len();
     status.store(200, Ordering::SeqCst);
     directory.resume("p").await.unwrap();
     stage.until_committed("p", "t", 0, 10).await;
     assert_eq!(tried, 5, "it doesn't ask again before somebody says so");
-    until("it runs", async || directory.get("p").unwrap().state == "running").await;
+    until("it runs", async || directory.get("p").await.unwrap().unwrap().state == "running").await;
     running.drain(Duration::from_secs(10)).await;
 }
 
@@ -167,5 +170,5 @@ async fn a_drain_does_not_wait_for_a_sink_that_is_away() {
     until("it waits", async || receiver.arrived().len() == 7).await;
     let draining = tokio::time::timeout(Duration::from_secs(5), running.drain(Duration::from_secs(20)));
     draining.await.expect("the wait is cut short");
-    assert_eq!(stage.committed("p", "t", 0), Some(6), "what was delivered is committed");
+    assert_eq!(stage.committed("p", "t", 0).await, Some(6), "what was delivered is committed");
 }

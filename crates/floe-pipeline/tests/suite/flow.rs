@@ -24,7 +24,7 @@ async fn every_record_goes_to_every_sink_in_order_and_is_committed() {
     assert_eq!(of_first(receiver.taken()), texts(0, 130));
     assert_eq!(of_first(lines(&file)), texts(0, 130));
     running.drain(Duration::from_secs(10)).await;
-    assert!(stage.engine().describe_group("pipeline:p").unwrap().members.is_empty(), "it has left");
+    assert!(stage.engine().describe_group("pipeline:p").await.unwrap().members.is_empty(), "it has left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +75,7 @@ async fn a_topic_that_comes_later_is_read_from_its_beginning() {
     let directory = Directory::new(stage.engine(), std::slice::from_ref(&spec));
     let running = stage.start(vec![spec]);
     until("it says what it waits for", async || {
-        let view = directory.get("p").unwrap();
+        let view = directory.get("p").await.unwrap().unwrap();
         view.state == "starting" && view.reason.is_some_and(|reason| reason.contains("'late'"))
     })
     .await;
@@ -108,7 +108,7 @@ async fn a_drained_pipeline_finishes_its_batch() {
     let running = stage.start(vec![pipeline("p", "t", vec![receiver.sink()])]);
     until("something arrived", async || receiver.taken().len() > 10).await;
     running.drain(Duration::from_secs(20)).await;
-    let committed = stage.committed("p", "t", 0).unwrap();
+    let committed = stage.committed("p", "t", 0).await.unwrap();
     let taken = receiver.taken();
     assert_eq!(taken.len(), usize::try_from(committed).unwrap(), "what was delivered is committed");
     assert_eq!(taken, texts(0, taken.len()));
@@ -145,13 +145,13 @@ async fn what_retention_took_away_is_told_and_passed_over() {
     for _ in 0..6 {
         stage.put("t", 0, std::slice::from_ref(&large)).await;
     }
-    let start = || stage.engine().describe_topic("t").unwrap().partitions[0].start;
-    until("retention has taken records away", async || start() > 5).await;
+    let start = async || stage.engine().describe_topic("t").await.unwrap().partitions[0].start;
+    until("retention has taken records away", async || start().await > 5).await;
     let directory = Directory::new(stage.engine(), &[]);
     let running = stage.start(specs());
     stage.until_committed("p", "t", 0, 11).await;
     until("it is told", async || {
-        let workers = directory.get("p").unwrap().workers;
+        let workers = directory.get("p").await.unwrap().unwrap().workers;
         let errors = workers.iter().flat_map(|worker| &worker.status.errors);
         errors.into_iter().any(|error| error.error.contains("deleted by retention"))
     })

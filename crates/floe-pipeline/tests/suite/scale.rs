@@ -9,8 +9,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::stage::{Receiver, Stage, pipeline, texts, until};
 
-fn members(stage: &Stage) -> Vec<(String, usize)> {
-    let group = stage.engine().describe_group("pipeline:p");
+async fn members(stage: &Stage) -> Vec<(String, usize)> {
+    let group = stage.engine().describe_group("pipeline:p").await;
     let members = group.map(|group| group.members).unwrap_or_default();
     members.into_iter().map(|member| (member.id, member.assignment.len())).collect()
 }
@@ -22,10 +22,10 @@ async fn workers_share_the_partitions_and_take_over_from_each_other() {
     let receiver = Receiver::start(|_| 200).await;
     let specs = || vec![pipeline("p", "t", vec![receiver.sink()])];
     let first = stage.start(specs());
-    until("the first has all", async || members(&stage).iter().any(|(_, own)| *own == 6)).await;
+    until("the first has all", async || members(&stage).await.iter().any(|(_, own)| *own == 6)).await;
     let second = stage.start(specs());
     until("they share", async || {
-        let members = members(&stage);
+        let members = members(&stage).await;
         members.len() == 2 && members.iter().all(|(_, own)| *own == 3)
     })
     .await;
@@ -45,12 +45,13 @@ async fn workers_share_the_partitions_and_take_over_from_each_other() {
     put(&stage).await;
     // one leaves in order
     second.drain(Duration::from_secs(10)).await;
-    until("the first has all again", async || members(&stage).iter().any(|(_, own)| *own == 6)).await;
+    until("the first has all again", async || members(&stage).await.iter().any(|(_, own)| *own == 6)).await;
     let so_far = put(&stage).await;
     assert_eq!(receiver.taken().len(), so_far, "orderly changes repeat nothing");
     // one dies
     let third = stage.start(specs());
-    until("they share", async || members(&stage).iter().filter(|(_, own)| *own == 3).count() == 2).await;
+    until("they share", async || members(&stage).await.iter().filter(|(_, own)| *own == 3).count() == 2)
+        .await;
     drop(first);
     stage.pass(Duration::from_secs(60));
     put(&stage).await;
@@ -110,7 +111,10 @@ async fn killed_workers_lose_nothing_and_keep_the_order() {
         let before = receiver.arrived().len();
         let some = random.random_range(0..20);
         until("some more came", async || {
-            let all = (0..).zip(ends).all(|(p, end)| stage.committed("p", "t", p).unwrap_or(0) == end);
+            let mut all = true;
+            for (p, end) in (0..).zip(ends) {
+                all &= stage.committed("p", "t", p).await.unwrap_or(0) == end;
+            }
             receiver.arrived().len() >= before + some || all
         })
         .await;

@@ -117,15 +117,15 @@ impl Stage {
     }
 
     /// The position that a pipeline has committed.
-    pub(crate) fn committed(&self, pipeline: &str, topic: &str, partition: u32) -> Option<i64> {
-        let group = self.engine().describe_group(&format!("pipeline:{pipeline}")).ok()?;
+    pub(crate) async fn committed(&self, pipeline: &str, topic: &str, partition: u32) -> Option<i64> {
+        let group = self.engine().describe_group(&format!("pipeline:{pipeline}")).await.ok()?;
         let at = group.partitions.into_iter().find(|at| at.topic == topic && at.partition == partition)?;
         Some(at.committed)
     }
 
     pub(crate) async fn until_committed(&self, pipeline: &str, topic: &str, partition: u32, offset: i64) {
         let what = format!("{pipeline} commits {offset} of {topic}-{partition}");
-        until(&what, async || self.committed(pipeline, topic, partition) == Some(offset)).await;
+        until(&what, async || self.committed(pipeline, topic, partition).await == Some(offset)).await;
     }
 }
 

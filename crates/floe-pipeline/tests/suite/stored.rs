@@ -31,8 +31,8 @@ async fn put(stage: &Stage, events: Vec<(u32, Value)>) {
     stage.put_records(EVENTS_TOPIC, events.into_iter().map(record).collect()).await;
 }
 
-fn lag(stage: &Stage) -> Option<u64> {
-    let group = stage.engine().describe_group("pipeline:events-store").ok()?;
+async fn lag(stage: &Stage) -> Option<u64> {
+    let group = stage.engine().describe_group("pipeline:events-store").await.ok()?;
     (!group.partitions.is_empty()).then(|| group.partitions.iter().map(|at| at.lag).sum())
 }
 
@@ -72,7 +72,7 @@ async fn events_are_checked_and_stored() {
     )
     .await;
     let running = start(&stage, &store);
-    until("all is done", async || lag(&stage) == Some(0)).await;
+    until("all is done", async || lag(&stage).await == Some(0)).await;
     assert_eq!(rows(&store).await, ["a", "c", "e", "events-0-5"]);
     let letters = DeadLetters::new(stage.engine()).list(EVENTS_STORE, None, 10, false).await.unwrap().letters;
     let offsets: Vec<_> = letters.iter().map(|letter| letter.origin.as_ref().unwrap().offset).collect();
@@ -87,10 +87,10 @@ async fn a_store_that_knows_more_than_the_log_stops_the_pipeline() {
     stage.make(EVENTS_TOPIC, 1).await;
     let store = store(&stage.path("store.sqlite"));
     let key = PositionKey {
-        log: stage.engine().log_id().into(),
+        log: stage.engine().log_id().await.unwrap().into(),
         pipeline: EVENTS_STORE.into(),
         topic: EVENTS_TOPIC.into(),
-        topic_id: stage.engine().topic_summary(EVENTS_TOPIC).unwrap().id,
+        topic_id: stage.engine().topic_summary(EVENTS_TOPIC).await.unwrap().id,
         partition: 0,
     };
     let claim = store.claim(&key, "an earlier life").await.unwrap();
@@ -100,7 +100,7 @@ async fn a_store_that_knows_more_than_the_log_stops_the_pipeline() {
     let directory = Directory::new(stage.engine(), &[]);
     for _ in 0..2 {
         until("it has failed", async || {
-            let view = directory.get(EVENTS_STORE);
+            let view = directory.get(EVENTS_STORE).await.unwrap();
             view.is_some_and(|view| {
                 view.state == "failed" && view.reason.is_some_and(|why| why.contains("older copy of the log"))
             })
@@ -138,7 +138,7 @@ async fn killed_workers_store_each_event_once() {
         }
         put(&stage, events).await;
         let enough = random.random_range(0..count);
-        until("some are done", async || lag(&stage).is_some_and(|lag| lag <= enough)).await;
+        until("some are done", async || lag(&stage).await.is_some_and(|lag| lag <= enough)).await;
         drop(workers.swap_remove(random.random_range(0..workers.len())));
         if random.random_bool(0.7) {
             stage.pass(Duration::from_secs(10));
@@ -146,14 +146,14 @@ async fn killed_workers_store_each_event_once() {
         workers.push(start(&stage, &store));
     }
     stage.pass(Duration::from_secs(60));
-    until("all is done", async || lag(&stage) == Some(0)).await;
+    until("all is done", async || lag(&stage).await == Some(0)).await;
     let mut ids = rows(&store).await;
     let all = ids.len();
     ids.sort();
     ids.dedup();
     assert_eq!((all as u64, ids.len() as u64), (count, count), "each once");
     let directory = Directory::new(stage.engine(), &[]);
-    assert_eq!(directory.get(EVENTS_STORE).unwrap().dead_lettered, 0);
+    assert_eq!(directory.get(EVENTS_STORE).await.unwrap().unwrap().dead_lettered, 0);
     for worker in workers {
         worker.drain(Duration::from_secs(10)).await;
     }

@@ -333,3 +333,25 @@ fn no_offset_is_ever_held_twice_and_none_is_lost() {
         }
     }
 }
+
+#[test]
+fn a_delivery_under_an_id_of_the_callers_ends_when_it_says_so() {
+    let mut deliveries = Deliveries::default();
+    let key = (1, 0);
+    let claim = deliveries.take(key, 0, 0, 100, 10, 0).unwrap();
+    deliveries.open_as(7, vec![claim]).unwrap();
+    assert!(!deliveries.expire(u64::MAX - 1), "it doesn't run out");
+    deliveries.shorten(7, key, 4);
+    assert_eq!(deliveries.take(key, 0, 0, 100, 10, 0).unwrap().range(), 4..14, "the rest is free");
+    assert_eq!(deliveries.ack(&format!("{:032x}", 7), 0).unwrap(), [(key, 4)]);
+    let claim = deliveries.take(key, 4, 0, 100, 10, 0).unwrap();
+    assert_eq!(claim.range(), 14..24);
+    deliveries.open_as(8, vec![claim]).unwrap();
+    assert!(deliveries.release(8) && !deliveries.release(8));
+    let claim = deliveries.take(key, 4, 0, 100, 5, 0).unwrap();
+    assert_eq!(claim.range(), 14..19, "what was released is free");
+    deliveries.open_as(9, vec![claim]).unwrap();
+    deliveries.shorten(9, key, 14);
+    assert!(deliveries.remembers(key));
+    assert_eq!(deliveries.take(key, 4, 0, 100, 5, 0).unwrap().range(), 14..19, "nothing was left of it");
+}

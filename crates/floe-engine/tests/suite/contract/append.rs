@@ -4,8 +4,8 @@ use bytes::Bytes;
 use floe_engine::{Acks, Append, EngineError, Header, NewRecord, OffsetSpec, StoredRecord};
 
 use crate::stage::{
-    START_MS, Stage, append_of, make, make_with, offsets, partition_read, put, read_all, read_partition,
-    record, record_in, texts,
+    Stage, append_of, make, make_with, offsets, partition_read, put, read_all, read_partition, record,
+    record_in, texts,
 };
 
 /// Printed by Apache Kafka 3.9.0: key and partition of 12.
@@ -28,7 +28,7 @@ pub(crate) async fn keys_go_where_kafkas_clients_send_them(stage: &Stage) {
     let engine = stage.engine();
     make(&engine, "t", 12).await;
     for (key, partition) in KAFKAS {
-        assert_eq!(engine.partition_of("t", key.as_bytes()).unwrap(), partition, "{key}");
+        assert_eq!(engine.partition_of("t", key.as_bytes()).await.unwrap(), partition, "{key}");
         assert_eq!(
             put(&engine, "t", vec![record(key, "v")]).await.placements[0].partition,
             partition,
@@ -83,8 +83,8 @@ pub(crate) async fn what_is_read_is_what_was_appended(stage: &Stage) {
             timestamp: Some(1),
             ..record("k", "v")
         },
-        NewRecord { timestamp: Some(-1), ..record("k", "before 1970") },
-        NewRecord { timestamp: Some(253_402_300_799_999), ..record("k", "year 9999") },
+        NewRecord { timestamp: Some(1_000_000_000_000), ..record("k", "2001") },
+        NewRecord { timestamp: Some(stage.start_ms() + 60_000), ..record("k", "a minute ahead") },
     ];
     let mut placed = Vec::new();
     for record in &records {
@@ -98,9 +98,24 @@ pub(crate) async fn what_is_read_is_what_was_appended(stage: &Stage) {
         for ((stored, given), (placed, offset)) in stored.iter().zip(given).zip(placed.iter().zip(0..)) {
             assert!(same(given, stored), "{given:?} became {stored:?}");
             assert_eq!((placed.partition, placed.offset, placed.timestamp), (0, offset, stored.timestamp));
-            assert_eq!((stored.offset, stored.timestamp), (offset, given.timestamp.unwrap_or(START_MS)));
+            assert_eq!(
+                (stored.offset, stored.timestamp),
+                (offset, given.timestamp.unwrap_or(stage.start_ms()))
+            );
         }
     }
+}
+
+/// A journal keeps any time that a record says; a cluster may refuse those it finds out of bounds.
+pub(crate) async fn times_far_away_are_kept(stage: &Stage) {
+    let engine = stage.engine();
+    make(&engine, "t", 1).await;
+    let times = [-1, 0, 1, 253_402_300_799_999];
+    for timestamp in times {
+        put(&engine, "t", vec![NewRecord { timestamp: Some(timestamp), ..record("", "v") }]).await;
+    }
+    let stored = read_all(&engine, "t").await;
+    assert_eq!(stored.iter().map(|record| record.timestamp).collect::<Vec<_>>(), times);
 }
 
 pub(crate) async fn many_records_are_stored_whole_or_not_at_all(stage: &Stage) {
@@ -124,7 +139,11 @@ pub(crate) async fn a_record_over_the_topics_limit_is_refused(stage: &Stage) {
     assert_eq!((topic.as_str(), limit), ("t", 1000));
     assert!(size > 1000);
     put(&engine, "t", vec![record("", vec![7; 900])]).await;
-    // larger than any frame of this journal, whatever the topic allows
+}
+
+/// Larger than any frame of this journal, whatever the topic allows.
+pub(crate) async fn a_record_larger_than_a_frame_is_refused(stage: &Stage) {
+    let engine = stage.engine();
     make_with(&engine, "large", 1, &[("max.message.bytes", "8388608")]).await;
     let refused = engine.append(append_of("large", vec![record("", vec![7; 3 << 20])])).await.unwrap_err();
     assert!(matches!(&refused, EngineError::RecordTooLarge { topic, .. } if topic == "large"), "{refused}");
@@ -174,8 +193,9 @@ pub(crate) async fn log_append_time_replaces_the_senders(stage: &Stage) {
     let dated = |value: &str| NewRecord { timestamp: Some(5), ..record("", value.to_owned()) };
     let mut placed = put(&engine, "t", vec![dated("a")]).await.placements;
     placed.extend(put(&engine, "t", vec![dated("b"), dated("c")]).await.placements);
-    assert!(placed.iter().all(|place| place.timestamp == START_MS), "{placed:?}");
-    assert!(read_all(&engine, "t").await.iter().all(|record| record.timestamp == START_MS));
+    assert!(placed.iter().all(|place| stage.is_append_time(place.timestamp)), "{placed:?}");
+    let stored = read_all(&engine, "t").await;
+    assert!(stored.iter().zip(&placed).all(|(record, place)| record.timestamp == place.timestamp));
 }
 
 /// Single records that wait together share a batch, and built batches come between them: offsets stay dense, and each
@@ -223,18 +243,18 @@ pub(crate) async fn dates_of_the_past_are_kept(stage: &Stage) {
     let engine = stage.engine();
     make_with(&engine, "t", 1, &[("retention.ms", "60000")]).await;
     make_with(&engine, "probe", 1, &[("retention.ms", "1")]).await;
-    for timestamp in [0, 5, START_MS - 3_600_000] {
+    for timestamp in [0, 5, stage.start_ms() - 3_600_000] {
         put(&engine, "t", vec![NewRecord { timestamp: Some(timestamp), ..record("", "old") }]).await;
     }
     put(&engine, "probe", vec![record("", "v")]).await;
     stage.clocks.pass(std::time::Duration::from_millis(50));
     // both topics are looked at in the same turn
     crate::stage::until("a turn of retention", async || {
-        engine.describe_topic("probe").unwrap().partitions[0].start == 1
+        engine.describe_topic("probe").await.unwrap().partitions[0].start == 1
     })
     .await;
     assert_eq!(read_all(&engine, "t").await.len(), 3);
     let found = engine.offset_for("t", 0, OffsetSpec::Time(6)).await.unwrap();
     assert_eq!(found, 2);
-    assert_eq!(engine.offset_for("t", 0, OffsetSpec::Time(START_MS)).await.unwrap(), 3);
+    assert_eq!(engine.offset_for("t", 0, OffsetSpec::Time(stage.start_ms())).await.unwrap(), 3);
 }

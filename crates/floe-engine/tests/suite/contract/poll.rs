@@ -29,8 +29,15 @@ fn got(delivery: &Delivery) -> Vec<i64> {
     delivery.records.iter().map(|(_, record)| record.offset).collect()
 }
 
-fn committed(engine: &floe_engine::Engine, group: &str) -> Vec<i64> {
-    engine.describe_group(group).unwrap().partitions.iter().map(|partition| partition.committed).collect()
+async fn committed(engine: &floe_engine::Engine, group: &str) -> Vec<i64> {
+    engine
+        .describe_group(group)
+        .await
+        .unwrap()
+        .partitions
+        .iter()
+        .map(|partition| partition.committed)
+        .collect()
 }
 
 pub(crate) async fn records_are_acknowledged_once(stage: &Stage) {
@@ -42,7 +49,7 @@ pub(crate) async fn records_are_acknowledged_once(stage: &Stage) {
     assert_eq!(first.next_offsets, [("t".to_owned(), 0, 4)]);
     let id = first.id.unwrap();
     engine.ack("g", &id).await.unwrap();
-    assert_eq!(committed(&engine, "g"), [4]);
+    assert_eq!(committed(&engine, "g").await, [4]);
     let not_open = EngineError::DeliveryNotOpen { group: "g".into(), delivery: id.clone() };
     assert_eq!(engine.ack("g", &id).await.unwrap_err(), not_open);
     assert!(engine.ack("g", "nonsense").await.is_err());
@@ -65,7 +72,7 @@ pub(crate) async fn a_lease_that_runs_out_is_given_out_again(stage: &Stage) {
     assert_eq!(got(&again), got(&first));
     assert!(engine.ack("g", &first.id.unwrap()).await.is_err(), "the first lease is over");
     engine.ack("g", &again.id.unwrap()).await.unwrap();
-    assert_eq!(committed(&engine, "g"), [3]);
+    assert_eq!(committed(&engine, "g").await, [3]);
     // the wall clock decides nothing here
     put_counted(&engine, "t", 1).await;
     let held = engine.poll(lease("g", "t", 10, LEASE)).await.unwrap();
@@ -83,11 +90,11 @@ pub(crate) async fn acknowledgements_may_come_in_any_order(stage: &Stage) {
         ids.push(engine.poll(lease("g", "t", 3, LEASE)).await.unwrap().id.unwrap());
     }
     engine.ack("g", &ids[2]).await.unwrap();
-    assert!(committed(&engine, "g").is_empty(), "nothing is committed before what is open");
+    assert!(committed(&engine, "g").await.is_empty(), "nothing is committed before what is open");
     engine.ack("g", &ids[0]).await.unwrap();
-    assert_eq!(committed(&engine, "g"), [3]);
+    assert_eq!(committed(&engine, "g").await, [3]);
     engine.ack("g", &ids[1]).await.unwrap();
-    assert_eq!(committed(&engine, "g"), [9]);
+    assert_eq!(committed(&engine, "g").await, [9]);
 }
 
 pub(crate) async fn two_readers_never_get_the_same_record(stage: &Stage) {
@@ -127,7 +134,7 @@ pub(crate) async fn two_readers_never_get_the_same_record(stage: &Stage) {
         }
         assert_eq!(all.len(), 600, "{group}");
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 600, "{group}");
-        assert_eq!(committed(&engine, group), [300, 300]);
+        assert_eq!(committed(&engine, group).await, [300, 300]);
     }
 }
 
@@ -155,7 +162,7 @@ pub(crate) async fn committing_readers_wait_for_open_leases(stage: &Stage) {
     assert!(engine.poll(commit("g", "t", 10)).await.unwrap().records.is_empty());
     engine.ack("g", &open.id.unwrap()).await.unwrap();
     assert_eq!(got(&engine.poll(commit("g", "t", 10)).await.unwrap()), [2, 3, 4, 5]);
-    assert_eq!(committed(&engine, "g"), [6]);
+    assert_eq!(committed(&engine, "g").await, [6]);
 }
 
 pub(crate) async fn a_poll_without_subscription_is_refused_when_one_is_required(stage: &Stage) {

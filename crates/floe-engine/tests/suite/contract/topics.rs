@@ -15,21 +15,21 @@ fn spec(name: &str, partitions: u32) -> TopicSpec {
 
 pub(crate) async fn a_topic_is_described_as_it_was_made(stage: &Stage) {
     let engine = stage.engine();
-    make_with(&engine, "b.topic", 3, &[("retention.ms", "1234")]).await;
+    make_with(&engine, "b.topic", 3, &[("retention.ms", "1234000000")]).await;
     make(&engine, "a-topic", 1).await;
     put(&engine, "b.topic", vec![record("x", "1"), record("y", "2")]).await;
     for engine in [engine, stage.reopen()] {
-        let described = engine.describe_topic("b.topic").unwrap();
+        let described = engine.describe_topic("b.topic").await.unwrap();
         assert_eq!(described.name, "b.topic");
         assert_eq!(described.partitions.len(), 3);
         assert_eq!(described.partitions.iter().map(|partition| partition.end).sum::<i64>(), 2);
         assert!(described.partitions.iter().all(|partition| partition.start == 0 && partition.leader == 1));
-        assert_eq!(described.config["retention.ms"], "1234");
-        assert_eq!(engine.topic_config("b.topic").unwrap(), described.config);
-        let summary = engine.topic_summary("b.topic").unwrap();
+        assert_eq!(described.config["retention.ms"], "1234000000");
+        assert_eq!(engine.topic_config("b.topic").await.unwrap(), described.config);
+        let summary = engine.topic_summary("b.topic").await.unwrap();
         assert_eq!((summary.partitions, summary.messages, summary.id), (3, 2, described.id));
-        assert!(summary.bytes > 0);
-        let names: Vec<_> = engine.topics().into_iter().map(|topic| topic.name).collect();
+        assert_eq!(summary.bytes > 0, stage.knows_bytes());
+        let names: Vec<_> = engine.topics().await.unwrap().into_iter().map(|topic| topic.name).collect();
         assert_eq!(names, ["a-topic", "b.topic"]);
     }
 }
@@ -54,7 +54,7 @@ pub(crate) async fn bad_names_are_refused(stage: &Stage) {
     for name in ["a", "_a", "...", "A-Z.0_9", &"n".repeat(249)] {
         make(&engine, name, 1).await;
     }
-    assert_eq!(engine.topics().len(), 5);
+    assert_eq!(engine.topics().await.unwrap().len(), 5);
 }
 
 pub(crate) async fn a_topic_has_1_to_10000_partitions(stage: &Stage) {
@@ -63,9 +63,9 @@ pub(crate) async fn a_topic_has_1_to_10000_partitions(stage: &Stage) {
         let refused = engine.create_topic(spec("t", partitions)).await.unwrap_err();
         assert!(matches!(refused, EngineError::InvalidPartitions { .. }), "{refused}");
     }
-    make(&engine, "t", 10_000).await;
+    make(&engine, "t", stage.many_partitions()).await;
     let placed = put(&engine, "t", vec![record("key", "value")]).await.placements[0];
-    assert_eq!(placed.partition, engine.partition_of("t", b"key").unwrap());
+    assert_eq!(placed.partition, engine.partition_of("t", b"key").await.unwrap());
     assert_eq!(read_all(&engine, "t").await.len(), 1);
 }
 
@@ -82,22 +82,22 @@ pub(crate) async fn an_unknown_setting_is_answered_with_the_nearest(stage: &Stag
     let change = BTreeMap::from([("retention.ms".to_owned(), Some("soon".to_owned()))]);
     let refused = engine.alter_topic("t", Some(2), change).await.unwrap_err();
     assert!(matches!(refused, EngineError::InvalidConfig { .. }), "{refused}");
-    assert_eq!(engine.describe_topic("t").unwrap().partitions.len(), 1, "all of a change or none");
+    assert_eq!(engine.describe_topic("t").await.unwrap().partitions.len(), 1, "all of a change or none");
 }
 
 pub(crate) async fn altering_only_adds_partitions(stage: &Stage) {
     let engine = stage.engine();
-    make_with(&engine, "t", 2, &[("retention.ms", "5000000")]).await;
+    make_with(&engine, "t", 2, &[("retention.ms", "5000000000")]).await;
     let refused = engine.alter_topic("t", Some(1), BTreeMap::new()).await.unwrap_err();
     assert!(matches!(refused, EngineError::InvalidPartitions { asked: 1, .. }), "{refused}");
     let change =
         |value: Option<&str>| BTreeMap::from([("retention.ms".to_owned(), value.map(str::to_owned))]);
-    let altered = engine.alter_topic("t", Some(5), change(Some("7000000"))).await.unwrap();
-    assert_eq!((altered.partitions.len(), altered.config["retention.ms"].as_str()), (5, "7000000"));
+    let altered = engine.alter_topic("t", Some(5), change(Some("7000000000"))).await.unwrap();
+    assert_eq!((altered.partitions.len(), altered.config["retention.ms"].as_str()), (5, "7000000000"));
     put(&engine, "t", vec![crate::stage::record_in(4, "in the new one")]).await;
     let engine = stage.reopen();
-    let kept = engine.describe_topic("t").unwrap();
-    assert_eq!((kept.partitions.len(), kept.config["retention.ms"].as_str()), (5, "7000000"));
+    let kept = engine.describe_topic("t").await.unwrap();
+    assert_eq!((kept.partitions.len(), kept.config["retention.ms"].as_str()), (5, "7000000000"));
     assert_eq!(read_all(&engine, "t").await.len(), 1);
     let back = engine.alter_topic("t", None, change(None)).await.unwrap();
     assert_eq!((back.partitions.len(), back.config["retention.ms"].as_str()), (5, "604800000"));
@@ -108,36 +108,39 @@ pub(crate) async fn a_topic_made_again_is_another_one(stage: &Stage) {
     make(&engine, "t", 2).await;
     put_counted(&engine, "t", 5).await;
     engine.subscribe_group("g", "t", OffsetSpec::Latest).await.unwrap();
-    let first = engine.topic_summary("t").unwrap().id;
+    let first = engine.topic_summary("t").await.unwrap().id;
     let cursor = engine.read_topic(topic_read("t", TopicStart::Earliest)).await.unwrap().next;
-    let mut tail = engine.tail("t").unwrap();
+    let mut tail = engine.tail("t").await.unwrap();
     engine.delete_topic("t").await.unwrap();
     assert_eq!(tail.next().await.unwrap_err(), TailEnd::Deleted);
-    assert_eq!(engine.describe_topic("t").unwrap_err(), not_found("t"));
+    assert_eq!(engine.describe_topic("t").await.unwrap_err(), not_found("t"));
     make(&engine, "t", 1).await;
     for engine in [engine, stage.reopen()] {
-        assert_ne!(engine.topic_summary("t").unwrap().id, first);
+        assert_ne!(engine.topic_summary("t").await.unwrap().id, first);
         assert!(read_all(&engine, "t").await.is_empty());
-        let foreign = engine.read_topic(topic_read("t", TopicStart::After(cursor))).await.unwrap_err();
+        let foreign =
+            engine.read_topic(topic_read("t", TopicStart::After(cursor.clone()))).await.unwrap_err();
         assert_eq!(foreign, EngineError::ForeignCursor { topic: "t".into() });
-        assert!(engine.describe_group("g").unwrap().partitions.is_empty());
+        // a group of which nothing is left may be gone as a whole
+        let group = engine.describe_group("g").await;
+        assert!(group.is_ok_and(|group| group.partitions.is_empty()) || !stage.is_embedded());
     }
 }
 
 pub(crate) async fn a_topic_that_is_not_there_is_not_found(stage: &Stage) {
     let engine = stage.engine();
     let none = not_found("none");
-    assert_eq!(engine.describe_topic("none").unwrap_err(), none);
-    assert_eq!(engine.topic_summary("none").unwrap_err(), none);
-    assert_eq!(engine.topic_config("none").unwrap_err(), none);
-    assert_eq!(engine.partition_of("none", b"k").unwrap_err(), none);
+    assert_eq!(engine.describe_topic("none").await.unwrap_err(), none);
+    assert_eq!(engine.topic_summary("none").await.unwrap_err(), none);
+    assert_eq!(engine.topic_config("none").await.unwrap_err(), none);
+    assert_eq!(engine.partition_of("none", b"k").await.unwrap_err(), none);
     assert_eq!(engine.alter_topic("none", None, BTreeMap::new()).await.unwrap_err(), none);
     assert_eq!(engine.delete_topic("none").await.unwrap_err(), none);
     assert_eq!(engine.append(append_of("none", vec![record("", "v")])).await.unwrap_err(), none);
     assert_eq!(engine.read(partition_read("none", 0, OffsetSpec::Earliest)).await.unwrap_err(), none);
     assert_eq!(engine.read_topic(topic_read("none", TopicStart::Latest)).await.unwrap_err(), none);
     assert_eq!(engine.offset_for("none", 0, OffsetSpec::Latest).await.unwrap_err(), none);
-    assert_eq!(engine.tail("none").unwrap_err(), none);
+    assert_eq!(engine.tail("none").await.unwrap_err(), none);
     assert_eq!(engine.subscribe_group("g", "none", OffsetSpec::Latest).await.unwrap_err(), none);
     assert_eq!(engine.unsubscribe_group("g", "none").await.unwrap_err(), none);
     let session = Duration::from_secs(10);
@@ -183,12 +186,12 @@ pub(crate) async fn deletion_meets_everything_else(stage: &Stage) {
     for _ in 0..20 {
         engine.delete_topic("t").await.unwrap();
         make(&engine, "t", 2).await;
-        assert!(engine.topic_summary("t").unwrap().messages <= 400);
+        assert!(engine.topic_summary("t").await.unwrap().messages <= 400);
     }
     for worker in workers {
         worker.await.unwrap();
     }
-    let before: usize = engine.topic_summary("t").unwrap().messages.try_into().unwrap();
+    let before: usize = engine.topic_summary("t").await.unwrap().messages.try_into().unwrap();
     assert_eq!(read_all(&engine, "t").await.len(), before);
     let engine = stage.reopen();
     assert_eq!(read_all(&engine, "t").await.len(), before);
@@ -215,7 +218,7 @@ async fn one_of_all(engine: &floe_engine::Engine, worker: usize, number: usize) 
         }
         Err(error) => assert!(gone(&error), "{error}"),
     }
-    drop(engine.tail("t"));
+    drop(engine.tail("t").await);
 }
 
 pub(crate) async fn internal_topics_are_written_by_floe_only(stage: &Stage) {
@@ -227,7 +230,7 @@ pub(crate) async fn internal_topics_are_written_by_floe_only(stage: &Stage) {
     engine.append_own(append("mine")).await.unwrap();
     assert_eq!(engine.append(append("x")).await.unwrap_err(), internal);
     let engine = stage.reopen();
-    let described = engine.describe_topic("__own").unwrap();
+    let described = engine.describe_topic("__own").await.unwrap();
     assert_eq!(described.partitions[0].end, 1);
-    assert!(engine.topics().is_empty(), "internal topics are not listed");
+    assert!(engine.topics().await.unwrap().is_empty(), "internal topics are not listed");
 }

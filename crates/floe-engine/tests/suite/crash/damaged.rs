@@ -64,11 +64,11 @@ async fn groups_get_past_damage() {
             }
         }
         assert_eq!(read, [4, 5, 6, 7, 8, 9]);
-        assert_eq!(engine.describe_group(group).unwrap().partitions[0].committed, 10);
+        assert_eq!(engine.describe_group(group).await.unwrap().partitions[0].committed, 10);
     }
     // of a partition that is damaged all through nothing can be given, and nobody waits for it
     let engine = damaged(0..10).await;
     let delivery = engine.poll(lease("g", "t", 100, Duration::from_secs(30))).await.unwrap();
     assert!(delivery.id.is_none() && delivery.records.is_empty());
-    assert_eq!(engine.describe_group("g").unwrap().partitions[0].lag, 0);
+    assert_eq!(engine.describe_group("g").await.unwrap().partitions[0].lag, 0);
 }

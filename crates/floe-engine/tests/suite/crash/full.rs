@@ -30,7 +30,7 @@ async fn a_full_disk_refuses_records_and_nothing_else() {
         // positions and reads go on
         let end = i64::try_from(acked.len()).unwrap();
         engine.commit("g", None, vec![("t".into(), 0, end)]).await.unwrap();
-        assert_eq!(engine.describe_group("g").unwrap().partitions[0].committed, end);
+        assert_eq!(engine.describe_group("g").await.unwrap().partitions[0].committed, end);
         assert_eq!(texts(&read_partition(&engine, "t", 0).await), acked);
         storage.limit_bytes(None);
         until("writing resumes", async || {
@@ -50,7 +50,7 @@ async fn a_full_disk_refuses_records_and_nothing_else() {
         left.limit_bytes(None);
         let engine = open(&left);
         assert_eq!(texts(&read_partition(&engine, "t", 0).await), acked);
-        assert!(engine.describe_topic("other").is_err());
+        assert!(engine.describe_topic("other").await.is_err());
         assert!(engine.health().damage.is_empty(), "{:?}", engine.health().damage);
         tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
     }

@@ -16,13 +16,13 @@ use floe_engine::{
 use crate::{
     gate::GatedStorage,
     stage::{
-        Clocks, JANITOR, append_of, journal, make, not_found, partition_read, put, put_counted, read_all,
-        read_partition, record, record_in, texts, topic_read, until,
+        Clocks, JANITOR, START_MS, append_of, journal, make, not_found, partition_read, put, put_counted,
+        read_all, read_partition, record, record_in, texts, topic_read, until,
     },
 };
 
 fn open(storage: &GatedStorage) -> Engine {
-    Engine::embedded_with(Arc::new(storage.clone()), journal(8 << 20), Clocks::new().clock(), JANITOR)
+    Engine::embedded_with(Arc::new(storage.clone()), journal(8 << 20), Clocks::new(START_MS).clock(), JANITOR)
         .unwrap()
 }
 
@@ -33,7 +33,7 @@ async fn what_is_not_on_disk_is_not_seen() {
     let engine = open(&storage);
     make(&engine, "t", 1).await;
     put_counted(&engine, "t", 3).await;
-    let mut tail = engine.tail("t").unwrap();
+    let mut tail = engine.tail("t").await.unwrap();
     let held = storage.shut();
     // accepted by the log, not on disk: the answer comes, readers see nothing
     let written = Append { acks: Some(Acks::Written), ..append_of("t", vec![record_in(0, "held")]) };
@@ -67,8 +67,8 @@ async fn what_is_not_on_disk_is_not_seen() {
     assert_eq!(engine.poll(poll).await.unwrap().records.len(), 3);
     let followed = tokio::time::timeout(Duration::from_millis(20), tail.next()).await;
     assert!(followed.is_err(), "{followed:?}");
-    assert_eq!(engine.describe_topic("new").unwrap_err(), not_found("new"));
-    assert_eq!(engine.describe_topic("t").unwrap().partitions.len(), 1);
+    assert_eq!(engine.describe_topic("new").await.unwrap_err(), not_found("new"));
+    assert_eq!(engine.describe_topic("t").await.unwrap().partitions.len(), 1);
     assert_eq!(engine.offset_for("t", 0, OffsetSpec::Latest).await.unwrap(), 3);
     assert!(!durable.is_finished());
     drop(held);

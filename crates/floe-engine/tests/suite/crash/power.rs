@@ -72,7 +72,7 @@ async fn run(seed: u64) -> (Log, usize, usize) {
         }
         assert_eq!(engine.health().storage, StorageState::Writable);
         assert!(engine.health().damage.is_empty(), "seed {seed}: {:?}", engine.health().damage);
-        log.check_topics(&engine);
+        log.check_topics(&engine).await;
         keys += log.repeat_keys(&engine, 10).await;
         let report = log.judge(&engine).await;
         assert!(report.is_clean(), "seed {seed}, crash {crash} ({choice:?}):\n{report}");

@@ -20,7 +20,9 @@ use floe_testkit::{
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use crate::stage::{Clocks, append_of, journal, keyed, make_with, partition_read, read_on, record_in};
+use crate::stage::{
+    Clocks, START_MS, append_of, journal, keyed, make_with, partition_read, read_on, record_in,
+};
 
 type Settings = &'static [(&'static str, &'static str)];
 
@@ -53,7 +55,7 @@ struct Keyed {
 pub(crate) fn open(storage: &FaultyStorage) -> Engine {
     let storage: Arc<dyn Storage> = Arc::new(storage.clone());
     let period = Duration::from_millis(3);
-    Engine::embedded_with(storage, journal(64 << 10), Clocks::new().clock(), period)
+    Engine::embedded_with(storage, journal(64 << 10), Clocks::new(START_MS).clock(), period)
         .expect("what a crash leaves opens without help")
 }
 
@@ -71,8 +73,8 @@ fn end_of(error: &EngineError) -> End {
     }
 }
 
-fn place_of(engine: &Engine, topic: &str, partition: u32) -> Option<Place> {
-    Some((engine.topic_summary(topic).ok()?.id, partition))
+async fn place_of(engine: &Engine, topic: &str, partition: u32) -> Option<Place> {
+    Some((engine.topic_summary(topic).await.ok()?.id, partition))
 }
 
 fn values(records: &[StoredRecord]) -> Vec<(i64, Option<Value>)> {
@@ -140,7 +142,7 @@ impl Log {
         let process = self.process();
         for counter in (0..).step_by(10) {
             let (topic, partitions, _) = TOPICS[random.random_range(0..TOPICS.len())];
-            let Ok(id) = engine.topic_summary(topic).map(|topic| topic.id) else { return };
+            let Ok(id) = engine.topic_summary(topic).await.map(|topic| topic.id) else { return };
             let count = if random.random_bool(0.5) { 1 } else { random.random_range(2..6) };
             let mut sent = Vec::new();
             let mut records = Vec::new();
@@ -199,7 +201,7 @@ impl Log {
         let mut next: BTreeMap<u32, i64> = BTreeMap::new();
         loop {
             for partition in 0..partitions {
-                let Some(place) = place_of(&engine, topic, partition) else { return };
+                let Some(place) = place_of(&engine, topic, partition).await else { return };
                 let from =
                     next.get(&partition).map_or(OffsetSpec::Earliest, |next| OffsetSpec::Offset(*next));
                 let wait = Duration::from_millis(1);
@@ -221,10 +223,10 @@ impl Log {
 
     async fn follow(self, engine: Engine, topic: &'static str) {
         let process = self.process();
-        let Ok(mut tail) = engine.tail(topic) else { return };
+        let Ok(mut tail) = engine.tail(topic).await else { return };
         while let Ok(records) = tail.next().await {
             for record in &records {
-                let Some(place) = place_of(&engine, topic, record.partition) else { return };
+                let Some(place) = place_of(&engine, topic, record.partition).await else { return };
                 self.saw(process, Event::Live { place, records: values(std::slice::from_ref(record)) });
             }
         }
@@ -244,16 +246,11 @@ impl Log {
             require_subscription: false,
         };
         loop {
-            let places: Vec<OpId> = (0..3)
-                .filter_map(|partition| {
-                    let place = place_of(&engine, "kept", partition)?;
-                    Some(self.begin(process, Event::Committed { group: GROUP, place, offset: 0 }))
-                })
-                .collect();
-            self.saw_positions(&engine, &places);
+            let places = self.begin_looking(&engine, process).await;
+            self.saw_positions(&engine, &places).await;
             let Ok(delivery) = engine.poll(poll()).await else { return };
             for (topic, partition, offset) in delivery.next_offsets {
-                let Some(place) = place_of(&engine, &topic, partition) else { return };
+                let Some(place) = place_of(&engine, &topic, partition).await else { return };
                 let here = delivery.records.iter().filter(|(_, record)| record.partition == partition);
                 let records: Vec<_> = here.map(|(_, record)| record.clone()).collect();
                 let records = values(&records);
@@ -263,14 +260,25 @@ impl Log {
         }
     }
 
-    fn saw_positions(&self, engine: &Engine, begun: &[OpId]) {
-        let described = engine.describe_group("g");
+    /// Begins to look at the group's positions.
+    async fn begin_looking(&self, engine: &Engine, process: u32) -> Vec<OpId> {
+        let mut begun = Vec::new();
+        for partition in 0..3 {
+            if let Some(place) = place_of(engine, "kept", partition).await {
+                begun.push(self.begin(process, Event::Committed { group: GROUP, place, offset: 0 }));
+            }
+        }
+        begun
+    }
+
+    async fn saw_positions(&self, engine: &Engine, begun: &[OpId]) {
+        let described = engine.describe_group("g").await;
         for (partition, op) in (0..).zip(begun) {
             let committed = described.as_ref().ok().and_then(|described| {
                 let partitions = &described.partitions;
                 Some(partitions.iter().find(|known| known.partition == partition)?.committed)
             });
-            match (committed, place_of(engine, "kept", partition)) {
+            match (committed, place_of(engine, "kept", partition).await) {
                 (Some(offset), Some(place)) => {
                     self.end_with(*op, Event::Committed { group: GROUP, place, offset });
                 }
@@ -308,9 +316,10 @@ impl Log {
     }
 
     /// After a crash: topics whose making was answered are there, those whose deletion was answered are not.
-    pub(crate) fn check_topics(&self, engine: &Engine) {
-        for (topic, there) in self.topics.lock().unwrap().iter() {
-            assert_eq!(engine.describe_topic(topic).is_ok(), *there, "{topic}");
+    pub(crate) async fn check_topics(&self, engine: &Engine) {
+        let topics = self.topics.lock().unwrap().clone();
+        for (topic, there) in &topics {
+            assert_eq!(engine.describe_topic(topic).await.is_ok(), *there, "{topic}");
         }
     }
 
@@ -336,10 +345,10 @@ impl Log {
         let mut last = FinalLog::default();
         for (topic, partitions, _) in TOPICS {
             for partition in 0..partitions {
-                let Some(place) = place_of(engine, topic, partition) else { continue };
+                let Some(place) = place_of(engine, topic, partition).await else { continue };
                 // retention may go on between the look and the reading
                 let (start, end, records) = loop {
-                    let bounds = engine.describe_topic(topic).unwrap().partitions[partition as usize];
+                    let bounds = engine.describe_topic(topic).await.unwrap().partitions[partition as usize];
                     let Some(records) = read_kept(engine, topic, partition).await else { continue };
                     let first = records.first().map_or(bounds.end, |record| record.offset);
                     if first == bounds.start {
@@ -352,13 +361,8 @@ impl Log {
             let _ = read_on(engine, topic, TopicStart::Earliest, 100).await;
         }
         let process = self.process();
-        let begun: Vec<OpId> = (0..3)
-            .filter_map(|partition| {
-                let place = place_of(engine, "kept", partition)?;
-                Some(self.begin(process, Event::Committed { group: GROUP, place, offset: 0 }))
-            })
-            .collect();
-        self.saw_positions(engine, &begun);
+        let begun = self.begin_looking(engine, process).await;
+        self.saw_positions(engine, &begun).await;
         check(&self.history.lock().unwrap(), &last)
     }
 }

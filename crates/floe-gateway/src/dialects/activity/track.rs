@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use floe_engine::{Append, Appended};
+use floe_engine::{Append, Appended, EngineError};
 use floe_store::StoredEvent;
 use http::{HeaderMap, StatusCode};
 use utoipa::ToSchema;
@@ -98,7 +98,8 @@ pub(crate) struct TrackedBatch {
         (status = 409, description = "The Idempotency-Key was used for other content", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON by its content type", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing or fails its schema; `errors` points at it", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Overloaded, or the disk failed", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded, the disk failed, or the log can't be reached", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`OUTCOME_UNKNOWN`: it may be stored or not; with the same Idempotency-Key a repeat is safe", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is full", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -158,7 +159,8 @@ pub(crate) async fn track_event(
         (status = 409, description = "The Idempotency-Key was used for other content", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON by its content type", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing or fails its schema; `errors` points at it by the event's index", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Overloaded, or the disk failed", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded, the disk failed, or the log can't be reached", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`OUTCOME_UNKNOWN`: it may be stored or not; with the same Idempotency-Key a repeat is safe", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is full", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -213,11 +215,11 @@ async fn append(
 ) -> Result<(Vec<EventId>, Appended), ApiError> {
     let Batch { records, mut ids, .. } = batch;
     let engine = gateway.engine();
-    if engine.topic_summary(EVENTS_TOPIC).is_err() {
+    if let Err(EngineError::TopicNotFound { .. }) = engine.topic_summary(EVENTS_TOPIC).await {
         events_topic::make(engine).await?;
     }
     let idempotency = idempotency::of(headers, &[b"v1", body])?;
-    let append = Append { topic: EVENTS_TOPIC.to_owned(), records, acks: None, idempotency };
+    let append = Append { topic: EVENTS_TOPIC.to_owned(), records, acks: gateway.acks(None), idempotency };
     let appended = engine.append(append).await.map_err(write_failure)?;
     if appended.replayed {
         recall_ids(engine, EVENTS_TOPIC, &mut ids, &appended.placements).await;

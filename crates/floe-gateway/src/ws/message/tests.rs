@@ -1,4 +1,4 @@
-use floe_engine::Cursor;
+use floe_engine::{Cursor, JournalCursor};
 
 use super::*;
 
@@ -157,12 +157,12 @@ fn starts_are_words_cursors_or_times() {
     let start = |from: &str| {
         subscribe(&format!(r#"{{"type":"subscribe","topic":"t","client_id":"a","from":{from}}}"#)).start
     };
-    let cursor = Cursor { topic_id: 1, position: 2, records: 3 };
-    let token = cursor::token(cursor);
+    let cursor = Cursor::Journal(JournalCursor { topic_id: 1, position: 2, records: 3 });
+    let token = cursor::token(&cursor);
     assert_eq!(start("\"earliest\""), TopicStart::Earliest);
     assert_eq!(start("\"latest\""), TopicStart::Latest);
     assert_eq!(start("null"), TopicStart::Latest);
-    assert_eq!(start(&format!("{{\"cursor\":\"{token}\"}}")), TopicStart::After(cursor));
+    assert_eq!(start(&format!("{{\"cursor\":\"{token}\"}}")), TopicStart::After(cursor.clone()));
     assert_eq!(start(&format!("\"{token}\"")), TopicStart::After(cursor));
     assert_eq!(start("{\"time\":\"1970-01-01T00:00:01Z\"}"), TopicStart::Time(1000));
     let none = subscribe(r#"{"type":"subscribe","topic":"t","client_id":"a","last_n":0,"from":"earliest"}"#);

@@ -81,7 +81,7 @@ async fn a_topic_that_is_not_there_is_waited_for_or_made() {
 
     let mut hold = stage.hold(json!({"type": "topic", "topic": "made", "partitions": 4})).await;
     hold.deliver(&batch(vec![record(0, "1")])).await.unwrap();
-    assert_eq!(stage.engine.describe_topic("made").unwrap().partitions.len(), 4);
+    assert_eq!(stage.engine.describe_topic("made").await.unwrap().partitions.len(), 4);
 }
 
 #[tokio::test]
