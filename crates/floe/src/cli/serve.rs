@@ -32,11 +32,14 @@ pub(crate) struct ServeArgs {
     /// Keep records in a temporary directory only, which is removed at the end.
     #[arg(long)]
     ephemeral: bool,
-    /// Who keeps the records: embedded.
+    /// Who keeps the records: embedded (this process) or kafka (a cluster).
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
+    /// With --engine kafka: brokers to start from, host:port, separated by commas.
+    #[arg(long, value_name = "BROKERS")]
+    kafka_bootstrap: Option<String>,
     /// What this process does: http (the records and their doors), pipelines; both unless said otherwise. With
-    /// pipelines alone it works on the records of --server.
+    /// pipelines alone it works on the records of --server, or of the cluster.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     services: Vec<String>,
     /// With --services pipelines: the node whose records are worked on [default: http://127.0.0.1:8080].
@@ -85,6 +88,7 @@ impl ServeArgs {
             ("http.addr", "--http", list(&self.http)),
             ("ephemeral", "--ephemeral", on(self.ephemeral)),
             ("engine", "--engine", text(&self.engine)),
+            ("kafka.bootstrap", "--kafka-bootstrap", text(&self.kafka_bootstrap)),
             ("services", "--services", list(&self.services)),
             ("server.url", "--server", text(&self.server)),
             ("log.format", "--log-format", text(&self.log_format)),

@@ -6,7 +6,11 @@ use super::given::{Given, Origin, Value};
 const NOT_SETTINGS: [&str; 2] = ["FLOE_URL", "FLOE_CONFIG"];
 
 /// Names from the deployments that Floe replaces, which say where something is that Floe works with.
-const ADDRESSES: [(&str, &str); 2] = [("POSTGRES_URL", "store.url"), ("REDIS_URL", "redis.url")];
+const ADDRESSES: [(&str, &str); 3] =
+    [("POSTGRES_URL", "store.url"), ("REDIS_URL", "redis.url"), (BROKERS, "kafka.bootstrap")];
+/// Who names brokers this way wants the cluster to keep the records.
+const BROKERS: &str = "KAFKA_BROKER_URL";
+const ZOOKEEPER: &str = "ZOOKEEPER_HOST is set: ZooKeeper is Kafka's own affair, Floe never talks to it";
 const REDIS_PORT_DEFAULT: &str = "6379";
 
 /// What the environment has to say.
@@ -37,12 +41,16 @@ pub(crate) fn read(variables: impl IntoIterator<Item = (String, String)>) -> Env
             // Deployments set what they don't use to nothing.
         } else if let Some((_, path)) = ADDRESSES.iter().find(|(known, _)| *known == name) {
             let origin = Origin::Environment(name);
+            if *path == "kafka.bootstrap" {
+                let (path, value) = ("engine".to_owned(), Value::Text("kafka".to_owned()));
+                environment.given.push(Given { path, value, origin: origin.clone() });
+            }
             environment.given.push(Given { path: (*path).to_owned(), value: Value::Text(value), origin });
         } else {
             match name.as_str() {
                 "REDIS_HOST" => redis.host = Some(value),
                 "REDIS_PORT" => redis.port = Some(value),
-                "ZOOKEEPER_HOST" | "KAFKA_BROKER_URL" => environment.notices.push(notice(&name)),
+                "ZOOKEEPER_HOST" => environment.notices.push(ZOOKEEPER.to_owned()),
                 _ => {}
             }
         }
@@ -78,17 +86,6 @@ impl Environment {
             value: Value::Text(format!("redis://{host}:{port}")),
             origin: Origin::Environment("REDIS_HOST".to_owned()),
         });
-    }
-}
-
-fn notice(name: &str) -> String {
-    match name {
-        "ZOOKEEPER_HOST" => {
-            "ZOOKEEPER_HOST is set: ZooKeeper is Kafka's own affair, Floe never talks to it".to_owned()
-        }
-        _ => format!(
-            "{name} is set: accepted for later, this version keeps everything itself and does not use it"
-        ),
     }
 }
 
@@ -128,12 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn foreign_names_are_accepted_without_showing_their_value() {
-        let variables = ["KAFKA_BROKER_URL", "ZOOKEEPER_HOST"]
-            .map(|name| (name.to_owned(), "user:secret@host".to_owned()));
-        let environment = read(variables);
-        assert_eq!((environment.given.len(), environment.notices.len()), (0, 2));
-        assert!(environment.notices.iter().all(|notice| !notice.contains("secret")));
-        assert!(environment.notices.iter().any(|notice| notice.contains("Kafka's own affair")));
+    fn brokers_make_the_cluster_the_log() {
+        let variables = [("KAFKA_BROKER_URL", "kafka:9092"), ("ZOOKEEPER_HOST", "user:secret@host")];
+        let environment = read(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let given: Vec<_> =
+            environment.given.iter().map(|given| format!("{}={}", given.path, given.value)).collect();
+        assert_eq!(given, ["engine=\"kafka\"", "kafka.bootstrap=\"kafka:9092\""]);
+        assert_eq!(environment.notices.len(), 1);
+        assert!(environment.notices[0].contains("Kafka's own affair"));
+        assert!(!environment.notices[0].contains("secret"));
     }
 }

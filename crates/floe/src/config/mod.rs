@@ -22,7 +22,7 @@ use file::Contents;
 pub(crate) use file::line_of;
 use given::{Given, Origin};
 use pipelines::Configured;
-use settings::{SCHEMAS_PREFIX, Settings, Storing, UnknownTypes};
+use settings::{EngineKind, SCHEMAS_PREFIX, Settings, Storing, UnknownTypes};
 
 /// The file that is read when none is named, if it is there.
 const DEFAULT_FILE: &str = "floe.toml";
@@ -104,6 +104,11 @@ fn combine(file: Contents, over: impl IntoIterator<Item = Vec<Given>>) -> Result
         }
     }
     errors.extend(file.errors);
+    if loaded.settings.engine == EngineKind::Kafka && loaded.settings.kafka.bootstrap.is_none() {
+        errors.push(
+            "engine = \"kafka\" needs the cluster's address: kafka.bootstrap = \"host:9092\"".to_owned(),
+        );
+    }
     match events_pipeline(&loaded) {
         Ok(spec) => loaded.events = spec,
         Err(error) => errors.push(error),

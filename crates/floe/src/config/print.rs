@@ -10,8 +10,8 @@ use floe_pipeline::{
 use super::{
     Loaded,
     settings::{
-        ENGINES, LOG_FORMATS, ListenPolicy, SCHEMAS_PREFIX, SERVICES, Settings, StorageMode, Storing,
-        UnknownTypes,
+        ENGINES, KAFKA_CLIENT_PREFIX, LOG_FORMATS, ListenPolicy, SCHEMAS_PREFIX, SERVICES, Settings,
+        StorageMode, Storing, UnknownTypes,
     },
 };
 
@@ -60,6 +60,9 @@ fn addresses(out: &mut String, loaded: &Loaded) {
     let store = loaded.settings.store.as_ref().map(ToString::to_string);
     let redis = loaded.settings.redis.as_ref().map(ToString::to_string);
     out.push('\n');
+    for property in loaded.settings.kafka.client.keys() {
+        let _ = writeln!(out, "# {KAFKA_CLIENT_PREFIX}{property} is set");
+    }
     for (path, address) in [("store.url", store), ("redis.url", redis)] {
         let origin = loaded.origins.get(path).map_or_else(|| "default".to_owned(), ToString::to_string);
         let address = address.unwrap_or_else(|| "none".to_owned());
@@ -97,6 +100,8 @@ fn values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("http.insecure_listen", (settings.http.listen == ListenPolicy::Anywhere).to_string()),
     ];
     values.extend(settings.http.max_connections.map(|most| ("http.max_connections", most.to_string())));
+    values.extend(settings.kafka.bootstrap.as_deref().map(|brokers| ("kafka.bootstrap", text(brokers))));
+    values.extend(settings.kafka.replication_factor.map(|n| ("kafka.replication_factor", n.to_string())));
     values.extend([
         ("journal.segment_bytes", text(&size::write(u64::from(settings.journal.segment_bytes)))),
         ("journal.tail_cache_bytes", text(&size::write(settings.journal.tail_cache_bytes))),

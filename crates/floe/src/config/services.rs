@@ -6,14 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use floe_engine::KafkaConfig;
 use floe_pipeline::RemoteLog;
 use floe_store::{Database, DatabaseUrl};
 
 use super::{
-    given::{Given, Origin},
-    settings::RedisUrl,
+    given::{Given, Origin, Value},
+    settings::{KAFKA_CLIENT_PREFIX, KafkaSettings, RedisUrl},
 };
 
+const BROKERS: &str = "brokers as host:port, several separated by commas, such as kafka:9092";
 const REDIS: &str = "redis://user:password@host:port/0, or rediss://… for TLS";
 
 /// The address of a database; the relative name of a SQLite file is relative to the configuration file.
@@ -52,6 +54,40 @@ pub(super) fn redis(given: &Given) -> Result<RedisUrl, String> {
         return Err(refused(given, REDIS));
     }
     Ok(RedisUrl(text))
+}
+
+/// Brokers of a cluster: `host:port`, separated by commas. A scheme, which the documents' own variables may have, says
+/// nothing more.
+pub(super) fn brokers(given: &Given) -> Result<String, String> {
+    let text = given.text().map_err(|_| refused(given, BROKERS))?;
+    let mut brokers = Vec::new();
+    for broker in text.split(',') {
+        let place = broker.trim();
+        let place = place.split_once("://").map_or(place, |(_, place)| place).trim_end_matches('/');
+        let is_place = place
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+        if !is_place || place.contains('@') {
+            return Err(refused(given, BROKERS));
+        }
+        brokers.push(place.to_owned());
+    }
+    Ok(brokers.join(","))
+}
+
+/// A property of the cluster's client, with its value. In the name of a variable, dots are underscores.
+pub(super) fn kafka_property(given: &Given) -> Result<(String, String), String> {
+    let name = given.path[KAFKA_CLIENT_PREFIX.len()..].replace('_', ".");
+    if !KafkaConfig::PROPERTIES.contains(&name.as_str()) {
+        let known = KafkaConfig::PROPERTIES.join(", ");
+        return Err(refused(given, format_args!("one of: {known}")));
+    }
+    let value = match &given.value {
+        Value::Number(number) => number.to_string(),
+        Value::Bool(value) => value.to_string(),
+        _ => given.text().map_err(|_| refused(given, "text"))?,
+    };
+    Ok((name, value))
 }
 
 /// The address of a node.
@@ -97,6 +133,16 @@ impl fmt::Display for RedisUrl {
     }
 }
 
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("bootstrap", &self.bootstrap)
+            .field("replication_factor", &self.replication_factor)
+            .field("client", &self.client.keys())
+            .finish()
+    }
+}
+
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RedisUrl({self})")
@@ -106,7 +152,27 @@ impl fmt::Debug for RedisUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::given::Value;
+
+    #[test]
+    fn brokers_are_named_with_their_ports() {
+        let given = |text: &str| Given {
+            path: "kafka.bootstrap".to_owned(),
+            value: Value::Text(text.to_owned()),
+            origin: Origin::Environment("KAFKA_BROKER_URL".to_owned()),
+        };
+        for (text, expected) in [
+            ("kafka:9092", "kafka:9092"),
+            ("a:1, [::1]:2", "a:1,[::1]:2"),
+            ("kafka://kafka:9092/", "kafka:9092"),
+            ("PLAINTEXT://a:1,PLAINTEXT://b:2", "a:1,b:2"),
+        ] {
+            assert_eq!(brokers(&given(text)).as_deref(), Ok(expected));
+        }
+        for text in ["", "kafka", ":9092", "kafka:0", "kafka:port", "user:secret@kafka:9092"] {
+            let error = brokers(&given(text)).unwrap_err();
+            assert!(error.contains("KAFKA_BROKER_URL") && !error.contains("secret"), "{error}");
+        }
+    }
 
     #[test]
     fn a_file_is_below_the_configuration_and_a_driver_is_no_matter() {

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) storage: StorageMode,
     /// Who keeps them.
     pub(crate) engine: EngineKind,
+    /// The cluster, if it keeps them.
+    pub(crate) kafka: KafkaSettings,
     /// Which doors are opened.
     pub(crate) services: Vec<Service>,
     /// The HTTP door.
@@ -60,6 +62,8 @@ pub(crate) enum StorageMode {
 pub(crate) enum EngineKind {
     /// This process.
     Embedded,
+    /// A Kafka cluster.
+    Kafka,
 }
 
 /// A part of the server that can be started on its own.
@@ -93,6 +97,17 @@ pub(crate) struct HttpSettings {
     pub(crate) max_connections: Option<usize>,
     /// Where it may listen.
     pub(crate) listen: ListenPolicy,
+}
+
+/// A Kafka cluster, and how to reach and trust it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct KafkaSettings {
+    /// Brokers to start from: `host:port`, separated by commas.
+    pub(crate) bootstrap: Option<String>,
+    /// Replicas of the topics that are made; none leaves it to the cluster.
+    pub(crate) replication_factor: Option<i32>,
+    /// Properties of the client, under librdkafka's names. They may hold secrets: `Debug` leaves their values out.
+    pub(crate) client: BTreeMap<String, String>,
 }
 
 /// The journal.
@@ -156,17 +171,25 @@ pub(crate) enum LogFormat {
 }
 
 pub(crate) const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-pub(crate) const ENGINES: [(&str, EngineKind); 1] = [("embedded", EngineKind::Embedded)];
+pub(crate) const ENGINES: [(&str, EngineKind); 2] =
+    [("embedded", EngineKind::Embedded), ("kafka", EngineKind::Kafka)];
 pub(crate) const SERVICES: [(&str, Service); 2] =
     [("http", Service::Http), ("pipelines", Service::Pipelines)];
 /// What stands in front of the name of an event's type in a setting that names its schema.
 pub(super) const SCHEMAS_PREFIX: &str = "events.schemas.";
+/// What stands in front of the name of a client's property in a setting that sets it.
+pub(super) const KAFKA_CLIENT_PREFIX: &str = "kafka.client.";
+/// Replicas of a topic; a cluster has as many brokers at most.
+const MAX_REPLICATION_FACTOR: u64 = 100;
 
-/// Every key there is; `events.schemas` has one below it for each type.
-pub(crate) const KEYS: [&str; 20] = [
+/// Every key there is; `events.schemas` has one below it for each type, `kafka.client` for each property.
+pub(crate) const KEYS: [&str; 23] = [
     "data_dir",
     "ephemeral",
     "engine",
+    "kafka.bootstrap",
+    "kafka.replication_factor",
+    "kafka.client",
     "services",
     "shutdown_grace",
     "http.addr",
@@ -192,6 +215,7 @@ impl Default for Settings {
             data_dir: PathBuf::from("./floe-data"),
             storage: StorageMode::Kept,
             engine: EngineKind::Embedded,
+            kafka: KafkaSettings::default(),
             services: SERVICES.map(|(_, service)| service).to_vec(),
             http: HttpSettings {
                 addr: vec!["127.0.0.1:8080".to_owned()],
@@ -227,6 +251,17 @@ impl Settings {
                 self.storage = if given.flag()? { StorageMode::Ephemeral } else { StorageMode::Kept }
             }
             "engine" => self.engine = given.word(&ENGINES)?,
+            "kafka.bootstrap" => self.kafka.bootstrap = Some(services::brokers(given)?),
+            "kafka.replication_factor" => {
+                self.kafka.replication_factor = i32::try_from(given.number(1, MAX_REPLICATION_FACTOR)?).ok();
+            }
+            "kafka.client" => {
+                return Err(given.expected("a table, such as \"security.protocol\" = \"SASL_SSL\""));
+            }
+            path if path.starts_with(KAFKA_CLIENT_PREFIX) => {
+                let (property, value) = services::kafka_property(given)?;
+                self.kafka.client.insert(property, value);
+            }
             "services" => self.services = services_of(given)?,
             "shutdown_grace" => self.shutdown_grace = given.span(MAX_GRACE)?,
             "http.addr" => self.http.addr = addresses_of(given)?,
@@ -387,7 +422,11 @@ mod tests {
             ("http.max_connections", "0", "from 1 to 1000000"),
             ("log.format", "xml", "text or json"),
             ("log.level", "loud=very", "error, warn, info"),
-            ("engine", "kafka", "embedded"),
+            ("engine", "pulsar", "embedded or kafka"),
+            ("kafka.bootstrap", "kafka", "kafka:9092"),
+            ("kafka.bootstrap", "a:9092,", "kafka:9092"),
+            ("kafka.client.acks", "0", "security.protocol"),
+            ("kafka.replication_factor", "0", "from 1 to 100"),
             ("services", "http,chat", "http or pipelines"),
             ("server.url", "node:8080", "http://node:8080"),
             ("events.strict", "yes", "true or false"),

@@ -1,15 +1,40 @@
-//! Opening and closing the engine. Both block on the disk, so neither runs on the runtime's own threads.
+//! Opening and closing the engine. A journal's block on the disk, so neither runs on the runtime's own threads. A cluster is not
+//! waited for: the doors open, and say that it isn't there.
 
 use anyhow::Context;
-use floe_engine::{Clock, EmbeddedConfig, Engine};
+use floe_engine::{Clock, EmbeddedConfig, Engine, KafkaConfig};
 use floe_journal::{JournalConfig, RecoveryReport};
 
 use super::data_dir::DataDirectory;
-use crate::config::settings::{EngineKind, Settings};
+use crate::{
+    config::settings::{EngineKind, Settings},
+    exit,
+};
 
-/// Opens the engine; returns when it can read and write.
-pub(super) async fn open(settings: &Settings, directory: &DataDirectory) -> anyhow::Result<Engine> {
-    let EngineKind::Embedded = settings.engine;
+/// Opens the engine that is configured; with a directory, the one that keeps its journal there.
+pub(super) async fn open(settings: &Settings, directory: Option<&DataDirectory>) -> anyhow::Result<Engine> {
+    match (settings.engine, directory) {
+        (EngineKind::Embedded, Some(directory)) => embedded(settings, directory).await,
+        (EngineKind::Embedded, None) => anyhow::bail!("the embedded engine has no data directory"),
+        (EngineKind::Kafka, _) => kafka(settings),
+    }
+}
+
+/// Begins to use the cluster.
+pub(super) fn kafka(settings: &Settings) -> anyhow::Result<Engine> {
+    let kafka = &settings.kafka;
+    let config = KafkaConfig {
+        bootstrap: kafka.bootstrap.clone().unwrap_or_default(),
+        properties: kafka.client.clone(),
+        replication_factor: kafka.replication_factor,
+        client_id: "floe".to_owned(),
+        clock: Clock::system(),
+    };
+    Engine::open_kafka(&config).map_err(|why| exit::usage(format!("kafka: {why}")))
+}
+
+/// Opens the journal; returns when it can read and write.
+async fn embedded(settings: &Settings, directory: &DataDirectory) -> anyhow::Result<Engine> {
     let config = EmbeddedConfig {
         data_dir: directory.path().to_owned(),
         ephemeral: directory.is_ephemeral(),

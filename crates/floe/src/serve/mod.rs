@@ -5,7 +5,7 @@
 //! writes what it holds. The ports come before the engine because finding one taken should not cost a recovery, and
 //! because who connects during one is then served late instead of being refused.
 //!
-//! Without the service `http` there is no engine here: see [`worker`].
+//! Without the service `http` there are no doors here: see [`worker`].
 
 mod data_dir;
 mod engine;
@@ -32,7 +32,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 use crate::{
     config::{
         Loaded,
-        settings::{LogFormat, Service, Settings},
+        settings::{EngineKind, LogFormat, Service, Settings},
     },
     exit,
 };
@@ -56,10 +56,13 @@ pub(crate) async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         tracing::warn!("{origin}: server.url changes nothing here: the records are this process's own");
     }
     let settings = &loaded.settings;
-    let directory = data_dir::prepare(settings)?;
+    let directory = match settings.engine {
+        EngineKind::Embedded => Some(data_dir::prepare(settings)?),
+        EngineKind::Kafka => None,
+    };
     let listeners = listen::bind(&settings.http).await?;
-    let engine = engine::open(settings, &directory).await?;
-    let served = with_engine(&loaded, &engine, &directory, listeners, started).await;
+    let engine = engine::open(settings, directory.as_ref()).await?;
+    let served = with_engine(&loaded, &engine, directory.as_ref(), listeners, started).await;
     engine::close(engine).await;
     served?;
     tracing::info!("stopped");
@@ -70,12 +73,12 @@ pub(crate) async fn serve(loaded: Loaded) -> anyhow::Result<()> {
 async fn with_engine(
     loaded: &Loaded,
     engine: &Engine,
-    directory: &data_dir::DataDirectory,
+    directory: Option<&data_dir::DataDirectory>,
     listeners: Vec<TcpListener>,
     started: Instant,
 ) -> anyhow::Result<()> {
     let settings = &loaded.settings;
-    let store = store::open(settings, Some(directory.path()))?;
+    let store = store::open(settings, directory.map(data_dir::DataDirectory::path))?;
     let gateway = gateway(loaded, engine, store.clone())?;
     let pipelines = pipelines(loaded, engine, store.clone())?;
     announce(settings, directory, &listeners, started)?;
@@ -158,14 +161,18 @@ fn pipelines(
         return Ok(None);
     }
     let redis = loaded.settings.redis.as_ref().map(|url| url.expose().to_owned());
+    let specs = worker::specs(loaded, store.as_ref());
+    if specs.is_empty() {
+        return Ok(None);
+    }
     let services = Services { log: Log::Engine(engine.clone()), store, redis };
-    worker::start(services, loaded.specs()).map(Some)
+    worker::start(services, specs).map(Some)
 }
 
 /// Says where everything is: on standard error for people, as log lines for machines.
 fn announce(
     settings: &Settings,
-    directory: &data_dir::DataDirectory,
+    directory: Option<&data_dir::DataDirectory>,
     listeners: &[TcpListener],
     started: Instant,
 ) -> anyhow::Result<()> {
@@ -182,7 +189,11 @@ fn announce(
         env!("CARGO_PKG_VERSION"),
         std::process::id()
     );
-    text += &format!("  data  {}\n", directory.shown());
+    match (directory, &settings.kafka.bootstrap) {
+        (Some(directory), _) => text += &format!("  data  {}\n", directory.shown()),
+        (None, Some(brokers)) => text += &format!("  kafka {brokers}\n"),
+        (None, None) => {}
+    }
     if let Some(store) = store::shown(settings) {
         text += &format!("  store {store}\n");
     }
