@@ -6,6 +6,7 @@ mod config;
 mod consume;
 mod demo;
 mod exit;
+mod migrate;
 mod output;
 mod serve;
 mod trial;

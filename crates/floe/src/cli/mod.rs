@@ -5,6 +5,7 @@ mod completions;
 mod dlq;
 mod group;
 mod load;
+mod migrate;
 mod pipeline;
 mod produce;
 mod serve;
@@ -47,6 +48,8 @@ enum Command {
     Dlq(dlq::DlqCommand),
     /// Put a server under load, and hold it to what it acknowledged.
     Load(Box<load::LoadArgs>),
+    /// Copy a node's topics, records and groups' positions into a Kafka cluster, and compare both.
+    Migrate(migrate::MigrateArgs),
     /// Verify a data directory or a configuration file.
     Check(check::CheckArgs),
     /// Print a completion script for a shell.
@@ -101,6 +104,7 @@ impl Cli {
             Command::Pipeline(command) => command.run().await,
             Command::Dlq(command) => command.run().await,
             Command::Load(args) => args.run().await,
+            Command::Migrate(args) => args.run().await,
             Command::Check(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Demo(args) => args.run().await,
@@ -140,6 +144,8 @@ mod tests {
             "floe load --rate 10000/min --duration 60s --verify",
             "floe serve --http 127.0.0.1:0 --http [::1]:0 --ephemeral",
             "floe serve --services pipelines --server http://node:8080",
+            "floe serve --engine kafka --kafka-bootstrap a:9092,b:9092",
+            "floe migrate --to kafka:9092 --topic a --topic b --resume",
             "floe pipelines list",
             "floe pipeline test a.toml b.toml",
             "floe dlq list",
