@@ -189,6 +189,17 @@ fn nothing_is_left_over() {
 }
 
 #[test]
+fn unsafe_code_has_one_room() {
+    let room = Path::new("crates/floe-engine/src/kafka/native.rs");
+    let elsewhere: Vec<String> = rust_files()
+        .iter()
+        .filter(|(path, text)| !path.ends_with(room) && text.contains(concat!("(unsafe", "_code")))
+        .map(|(path, _)| shown(path))
+        .collect();
+    assert!(elsewhere.is_empty(), "the lint is switched off in:\n{}", elsewhere.join("\n"));
+}
+
+#[test]
 fn pages_are_small_modules_that_write_text() {
     let modules = files(&root().join("console"), &[".js", ".html"]);
     assert!(modules.len() >= 3, "the console's modules were not found");
