@@ -8,6 +8,7 @@ use std::{
 
 use rdkafka::{
     admin::AdminClient,
+    consumer::{BaseConsumer, Consumer},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 use tokio::sync::Semaphore;
@@ -28,6 +29,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(20);
 pub(super) struct Cluster {
     pub(super) config: KafkaConfig,
     pub(super) admin: Arc<AdminClient<Told>>,
+    /// For what only a consumer's client can be asked. It reads nothing.
+    consumer: Arc<BaseConsumer<Told>>,
     pub(super) catalog: Catalog,
     requests: Arc<Semaphore>,
 }
@@ -41,12 +44,19 @@ impl std::fmt::Debug for Cluster {
 impl Cluster {
     pub(super) fn new(config: KafkaConfig) -> Result<Self, KafkaConfigError> {
         let admin = config.base().create_with_context(Told).map_err(|error| refused(&error))?;
+        let consumer = config.reader().create_with_context(Told).map_err(|error| refused(&error))?;
         Ok(Self {
             config,
             admin: Arc::new(admin),
+            consumer: Arc::new(consumer),
             catalog: Catalog::default(),
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
         })
+    }
+
+    /// Takes in what the consumer's client has to tell, so that it doesn't pile up.
+    pub(super) fn listen(&self) {
+        while self.consumer.poll(Duration::ZERO).is_some() {}
     }
 
     /// Makes a request away from the threads that serve sockets.
@@ -99,7 +109,7 @@ impl Cluster {
         let described = self
             .ask(move |admin| {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                native::describe_topics(admin, &names, REQUEST_LIMIT)
+                native::describe_topics(admin.inner(), &names, REQUEST_LIMIT)
             })
             .await
             .map_err(|error| unavailable("asking for topics", &error))?;
@@ -185,12 +195,13 @@ impl Cluster {
         of: Option<Vec<(String, u32)>>,
     ) -> Result<Vec<(String, u32, i64)>, EngineError> {
         let name = group.to_owned();
+        let consumer = Arc::clone(&self.consumer);
         let found = self
-            .ask(move |admin| {
+            .ask(move |_| {
                 let of: Option<Vec<_>> = of
                     .as_ref()
                     .map(|of| of.iter().map(|(topic, number)| (topic.as_str(), *number)).collect());
-                native::group_offsets(admin, &name, of.as_deref(), REQUEST_LIMIT)
+                native::group_offsets(consumer.client(), &name, of.as_deref(), REQUEST_LIMIT)
             })
             .await
             .map_err(|error| group_error(group, "asking for positions", &error))?;
@@ -217,7 +228,7 @@ impl Cluster {
                 .ask(move |admin| {
                     let positions: Vec<_> =
                         positions.iter().map(|(topic, number, at)| (topic.as_str(), *number, *at)).collect();
-                    native::set_group_offsets(admin, &name, &positions, REQUEST_LIMIT)
+                    native::set_group_offsets(admin.inner(), &name, &positions, REQUEST_LIMIT)
                 })
                 .await;
             match first_failure(set) {
@@ -246,7 +257,7 @@ impl Cluster {
         let deleted = self
             .ask(move |admin| {
                 let of: Vec<_> = of.iter().map(|(topic, number)| (topic.as_str(), *number)).collect();
-                native::delete_group_offsets(admin, &name, &of, REQUEST_LIMIT)
+                native::delete_group_offsets(admin.inner(), &name, &of, REQUEST_LIMIT)
             })
             .await;
         match first_failure(deleted) {
@@ -272,7 +283,7 @@ fn list_in_order(
 ) -> KafkaResult<native::Offsets> {
     let named: Vec<_> =
         asked.iter().map(|(topic, partition, query)| (topic.as_str(), *partition, *query)).collect();
-    let mut found = native::list_offsets(admin, &named, REQUEST_LIMIT)?;
+    let mut found = native::list_offsets(admin.inner(), &named, REQUEST_LIMIT)?;
     if !found.iter().zip(&named).all(|(found, asked)| found.0 == asked.0 && found.1 == asked.1) {
         let place = |topic: &str, partition| {
             named.iter().position(|(name, number, _)| *name == topic && *number == partition)

@@ -45,9 +45,9 @@ const POLL_STEP: Duration = Duration::from_millis(100);
 const ID_MARK: char = '#';
 
 /// The members of this process.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Members {
-    members: Mutex<HashMap<String, Arc<Member>>>,
+    members: Arc<Mutex<HashMap<String, Arc<Member>>>>,
 }
 
 /// One member.
@@ -191,7 +191,10 @@ impl Member {
             .set("topic.metadata.refresh.interval.ms", "1000")
             .set("queued.max.messages.kbytes", "64");
         let consumer: Arc<Consumes> = Arc::new(client.create_with_context(context)?);
-        consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+        // who waits for topics that aren't there yet owns nothing; Kafka has no name for that
+        if !topics.is_empty() {
+            consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+        }
         let (polled, watched) = (Arc::clone(&consumer), Arc::clone(&state));
         let thread = std::thread::spawn(move || {
             while !watched.leaving.load(Ordering::Acquire) {
@@ -335,18 +338,22 @@ impl Kafka {
         let session_ms = session_ms.clamp(SESSION_MS.0, SESSION_MS.1);
         let config = self.cluster.config.clone();
         let (group, client_id, topics) = (group.to_owned(), client_id.to_owned(), topics.to_vec());
-        let now_ms = self.now();
+        let (members, now_ms) = (self.members.clone(), self.now());
         let joined = tokio::task::spawn_blocking(move || {
             let member = Member::join(&config, &group, &client_id, &topics, session_ms, now_ms)?;
-            member.wait_for_first_assignment();
-            Ok(Arc::new(member))
+            if !topics.is_empty() {
+                member.wait_for_first_assignment();
+            }
+            member.said.lock().last_ms = config.clock.monotonic_ms();
+            // also if whoever asked has given up: then its silence takes it out of the group
+            let member = Arc::new(member);
+            members.members.lock().insert(member.id.clone(), Arc::clone(&member));
+            Ok(member)
         });
         let member = joined
             .await
             .map_err(|_| EngineError::Stopping)?
             .map_err(|error: KafkaError| unavailable("joining a group", &error))?;
-        member.said.lock().last_ms = self.now();
-        self.members.members.lock().insert(member.id.clone(), Arc::clone(&member));
         Ok(member.membership())
     }
 

@@ -197,6 +197,7 @@ async fn probe(kafka: Arc<Kafka>) {
         });
         let found = asked.await;
         kafka.reach.note(found.map_err(|error| error.to_string()));
+        kafka.cluster.listen();
         kafka.members.expire(kafka.now());
         tokio::select! {
             () = tokio::time::sleep(PROBE_PERIOD) => {}

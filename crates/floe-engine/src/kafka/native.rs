@@ -14,10 +14,8 @@ use std::{
 };
 
 use rdkafka::{
-    Offset, TopicPartitionList,
-    admin::AdminClient,
-    bindings as sys,
-    client::ClientContext,
+    Offset, TopicPartitionList, bindings as sys,
+    client::{Client, ClientContext},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::BorrowedMessage,
     types::RDKafkaRespErr,
@@ -83,14 +81,14 @@ fn c_text(text: &str) -> KafkaResult<CString> {
 
 /// Sends a request and waits for its event, which is destroyed after `read` has copied what it wants.
 fn ask<C: ClientContext, T>(
-    client: &AdminClient<C>,
+    client: &Client<C>,
     operation: sys::rd_kafka_admin_op_t,
     limit: Duration,
     send: impl FnOnce(*mut sys::rd_kafka_t, *const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
     read: impl FnOnce(*mut sys::rd_kafka_event_t) -> T,
 ) -> KafkaResult<T> {
     let limit_ms = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
-    let handle = client.inner().native_ptr();
+    let handle = client.native_ptr();
     // SAFETY: the client outlives this call, and with it the handle; queue and options are destroyed before it is.
     let (queue, options) = unsafe {
         (
@@ -141,7 +139,7 @@ unsafe fn elements<'a, T>(array: *mut *const T, count: usize) -> &'a [*const T] 
 
 /// Id and leaders of topics, in the order asked for.
 pub(super) fn describe_topics<C: ClientContext>(
-    client: &AdminClient<C>,
+    client: &Client<C>,
     names: &[&str],
     limit: Duration,
 ) -> KafkaResult<Vec<(String, Result<TopicFacts, RDKafkaErrorCode>)>> {
@@ -206,7 +204,7 @@ unsafe fn facts(
 
 /// Offsets of partitions of any topics, as consumers with `read_committed` see them.
 pub(super) fn list_offsets<C: ClientContext>(
-    client: &AdminClient<C>,
+    client: &Client<C>,
     asked: &[(&str, u32, OffsetQuery)],
     limit: Duration,
 ) -> KafkaResult<Offsets> {
@@ -294,8 +292,11 @@ unsafe fn of_one_group(
 }
 
 /// The committed positions of a group: of these partitions (-1001 where it has none), or all that it has.
+///
+/// The client has to be a consumer's: when the coordinator has moved, librdkafka (2.12) asks the client's own group to look for
+/// it, and a client without one is a null pointer there.
 pub(super) fn group_offsets<C: ClientContext>(
-    client: &AdminClient<C>,
+    client: &Client<C>,
     group: &str,
     of: Option<&[(&str, u32)]>,
     limit: Duration,
@@ -334,7 +335,7 @@ pub(super) fn group_offsets<C: ClientContext>(
 
 /// Commits positions of a group that has no members. Answers what became of each.
 pub(super) fn set_group_offsets<C: ClientContext>(
-    client: &AdminClient<C>,
+    client: &Client<C>,
     group: &str,
     positions: &[(&str, u32, i64)],
     limit: Duration,
@@ -372,7 +373,7 @@ pub(super) fn set_group_offsets<C: ClientContext>(
 
 /// Takes positions of a group away. Answers what became of each.
 pub(super) fn delete_group_offsets<C: ClientContext>(
-    client: &AdminClient<C>,
+    client: &Client<C>,
     group: &str,
     partitions: &[(&str, u32)],
     limit: Duration,
@@ -407,7 +408,7 @@ pub(super) fn delete_group_offsets<C: ClientContext>(
 
 /// Sets some of a topic's settings (`None`: back to the default) and leaves the others (KIP-339).
 pub(super) fn alter_topic_config<C: ClientContext>(
-    client: &AdminClient<C>,
+    client: &Client<C>,
     topic: &str,
     changes: &[(&str, Option<&str>)],
     limit: Duration,

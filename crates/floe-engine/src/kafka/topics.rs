@@ -125,7 +125,7 @@ impl Kafka {
             .ask(move |admin| {
                 let asked: Vec<_> =
                     asked.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
-                native::alter_topic_config(admin, &name, &asked, REQUEST_LIMIT)
+                native::alter_topic_config(admin.inner(), &name, &asked, REQUEST_LIMIT)
             })
             .await;
         altered.map_err(|error| match code_of(&error) {
