@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use floe_engine::{Acks, Engine};
+use floe_engine::{Acks, Engine, StorageState};
 use floe_live::Live;
 use floe_pipeline::{DeadLetters, Directory};
 use floe_store::EventStore;
@@ -112,6 +112,12 @@ impl Gateway {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.parts.engine
+    }
+
+    /// Whether the log is known to be out of reach. Who looks after the server is then answered without asking the log, for
+    /// nobody should wait for an answer that won't come.
+    pub(crate) fn is_log_away(&self) -> bool {
+        self.engine().health().storage == StorageState::Unreachable
     }
 
     /// The live fan-out.

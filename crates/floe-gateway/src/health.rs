@@ -77,10 +77,9 @@ pub(crate) async fn health(
             "degraded"
         }
     };
-    let (topics, log_id) = match engine.storage {
-        // Known without asking it: nobody waits for an answer that won't come.
-        StorageState::Unreachable => (None, None),
-        _ => (gateway.engine().topics().await.ok(), gateway.engine().log_id().await.ok()),
+    let (topics, log_id) = match gateway.is_log_away() {
+        true => (None, None),
+        false => (gateway.engine().topics().await.ok(), gateway.engine().log_id().await.ok()),
     };
     let health = Health {
         status,

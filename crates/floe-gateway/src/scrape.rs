@@ -31,12 +31,14 @@ struct Listed<T> {
 impl Scrape {
     pub(crate) async fn of(gateway: &Gateway) -> Self {
         let engine = gateway.engine();
-        Self {
-            uptime_seconds: gateway.uptime().as_secs_f64(),
-            health: engine.health(),
-            topics: topics(gateway).await.map_err(|error| left_out("topics", &error)).ok(),
-            groups: groups(engine).await.map_err(|error| left_out("groups", &error)).ok(),
-        }
+        let (topics, groups) = match gateway.is_log_away() {
+            true => (None, None),
+            false => (
+                topics(gateway).await.map_err(|error| left_out("topics", &error)).ok(),
+                groups(engine).await.map_err(|error| left_out("groups", &error)).ok(),
+            ),
+        };
+        Self { uptime_seconds: gateway.uptime().as_secs_f64(), health: engine.health(), topics, groups }
     }
 }
 

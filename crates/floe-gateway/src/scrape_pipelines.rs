@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use floe_pipeline::{DeadLetterCounts, LogError, PipelineView, WorkerStatus};
+use floe_pipeline::{DeadLetterCounts, PipelineView, WorkerStatus};
 use floe_store::ConnectionState;
 use prometheus_client::{
     collector::Collector,
@@ -30,25 +30,39 @@ pub(crate) struct PipelineScrape {
 
 impl PipelineScrape {
     pub(crate) async fn of(gateway: &Gateway) -> Self {
-        let pipelines = gateway.directory().list().await.map(|mut pipelines| {
-            pipelines.truncate(SCRAPED_MAX);
-            pipelines
-        });
-        let left_out = |error: LogError| {
-            tracing::debug!(what = "pipelines", %error, "the metrics are given without what the log doesn't tell");
-        };
         // Numbers that can't be had now are left out; all others are given.
-        let mut dead_letters = gateway.dead_letters().counts().await.unwrap_or_default();
-        dead_letters.truncate(SCRAPED_MAX);
+        let (pipelines, dead_letters) = match gateway.is_log_away() {
+            true => (None, Vec::new()),
+            false => (pipelines(gateway).await, dead_letters(gateway).await),
+        };
         let store = gateway.events().map(|events| &events.store);
         Self {
-            pipelines: pipelines.map_err(left_out).ok(),
+            pipelines,
             dead_letters,
             store: store.map(|store| store.database().state()),
             redis: store.and_then(|store| store.redis_state()),
             unpublished: store.map_or(0, |store| store.unpublished()),
         }
     }
+}
+
+async fn pipelines(gateway: &Gateway) -> Option<Vec<PipelineView>> {
+    match gateway.directory().list().await {
+        Ok(mut pipelines) => {
+            pipelines.truncate(SCRAPED_MAX);
+            Some(pipelines)
+        }
+        Err(error) => {
+            tracing::debug!(what = "pipelines", %error, "the metrics are given without what the log doesn't tell");
+            None
+        }
+    }
+}
+
+async fn dead_letters(gateway: &Gateway) -> Vec<DeadLetterCounts> {
+    let mut counts = gateway.dead_letters().counts().await.unwrap_or_default();
+    counts.truncate(SCRAPED_MAX);
+    counts
 }
 
 impl Collector for PipelineScrape {

@@ -1,7 +1,6 @@
 //! What is wrong behind the doors while they still work: pipelines that stopped or can't deliver, a log, a store or Redis
 //! that can't be reached.
 
-use floe_engine::StorageState;
 use floe_store::ConnectionState;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,10 +18,9 @@ pub(crate) struct Trouble {
 
 /// All of them. Except with the log, events are accepted and read all the same.
 pub(crate) async fn of(gateway: &Gateway) -> Vec<Trouble> {
-    let mut troubles = match gateway.engine().health().storage {
-        // Known without asking it: whoever looks after the server waits for no answer that won't come.
-        StorageState::Unreachable => vec![log("it can't be reached".to_owned())],
-        _ => of_pipelines(gateway).await,
+    let mut troubles = match gateway.is_log_away() {
+        true => vec![log("it can't be reached".to_owned())],
+        false => of_pipelines(gateway).await,
     };
     if let Some(events) = gateway.events() {
         troubles.extend(unreachable("store", &events.store.database().state()));

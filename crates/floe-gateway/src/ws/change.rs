@@ -67,3 +67,40 @@ impl fmt::Debug for Change {
         f.debug_struct("Change").field("is_under_way", &self.is_under_way()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    async fn unsubscribed(known: impl Future<Output = Result<(), EngineError>>) -> Changed {
+        let name = Name { topic: "t".into(), client_id: "c".into() };
+        Changed::Unsubscribed { request_id: None, name, known: known.await }
+    }
+
+    #[tokio::test]
+    async fn one_that_is_answered_at_once_is_never_under_way() {
+        let mut change = Change::default();
+        let changed = change.begin(unsubscribed(async { Ok(()) })).unwrap();
+        assert!(matches!(*changed, Changed::Unsubscribed { known: Ok(()), .. }));
+        assert!(!change.is_under_way());
+    }
+
+    #[tokio::test]
+    async fn one_that_has_to_wait_is_under_way_until_it_is_answered() {
+        let mut change = Change::default();
+        let (answer, answered) = oneshot::channel();
+        assert!(change.begin(unsubscribed(async { answered.await.unwrap() })).is_none());
+        assert!(change.is_under_way());
+        tokio::select! {
+            biased;
+            _ = change.done() => panic!("nobody has answered"),
+            () = tokio::task::yield_now() => {}
+        }
+        answer.send(Err(EngineError::Stopping)).unwrap();
+        let changed = change.done().await;
+        assert!(matches!(*changed, Changed::Unsubscribed { known: Err(EngineError::Stopping), .. }));
+        assert!(!change.is_under_way());
+    }
+}

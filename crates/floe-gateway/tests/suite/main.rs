@@ -8,6 +8,7 @@ mod storing;
 
 mod activity;
 mod activity_live;
+mod away;
 mod bad_bodies;
 mod bad_heads;
 mod cloudevents;
