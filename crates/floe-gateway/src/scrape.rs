@@ -64,7 +64,8 @@ async fn groups(engine: &Engine) -> Result<Listed<GroupDescription>, EngineError
     Ok(Listed { list, omitted: groups.omitted })
 }
 
-fn left_out(what: &'static str, error: &EngineError) {
+/// Notes that a list is missing from the metrics.
+pub(crate) fn left_out(what: &'static str, error: &impl fmt::Display) {
     tracing::debug!(what, %error, "the metrics are given without what the log doesn't tell");
 }
 

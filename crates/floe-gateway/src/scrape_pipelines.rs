@@ -13,7 +13,7 @@ use prometheus_client::{
 use crate::{
     gateway::Gateway,
     limits::SCRAPED_MAX,
-    scrape::{as_i64, gauge},
+    scrape::{as_i64, gauge, left_out},
 };
 
 /// A picture of the pipelines at one moment.
@@ -53,7 +53,7 @@ async fn pipelines(gateway: &Gateway) -> Option<Vec<PipelineView>> {
             Some(pipelines)
         }
         Err(error) => {
-            tracing::debug!(what = "pipelines", %error, "the metrics are given without what the log doesn't tell");
+            left_out("pipelines", &error);
             None
         }
     }

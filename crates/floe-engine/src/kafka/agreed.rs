@@ -6,17 +6,12 @@
 //! *Implementing Fault-Tolerant Services Using the State Machine Approach*, 1990.) The state is gone with the process; the
 //! next one reads the log from its start, so what a machine remembers may depend on nothing but commands that are still in it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use floe_broker::NewRecord;
 use parking_lot::Mutex;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
-    admin::{AdminOptions, NewTopic, TopicReplication},
     consumer::{Consumer, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
@@ -29,8 +24,8 @@ use tokio::{
 use super::{
     client::Told,
     cluster::Cluster,
-    error::unavailable,
-    limits::{CHANGE_LIMIT, REQUEST_LIMIT},
+    error::{about_topic, unavailable},
+    limits::REQUEST_LIMIT,
     native::OffsetQuery,
     producer::Producer,
 };
@@ -195,7 +190,8 @@ fn record_of<C: Serialize>(proposal: &Proposal<C>) -> NewRecord {
     NewRecord { value: Some(value.into()), ..NewRecord::default() }
 }
 
-fn new_id() -> String {
+/// A name that nobody can guess and nobody else has: of a proposal, a delivery, an attempt.
+pub(super) fn new_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
@@ -326,19 +322,10 @@ impl<M: Machine> Follower<M> {
             Err(EngineError::TopicNotFound { .. }) => {}
             known => return known.map(drop),
         }
-        let replication = TopicReplication::Fixed(self.cluster.config.replication_factor.unwrap_or(-1));
-        let mut topic = NewTopic::new(self.topic, 1, replication);
-        let config: BTreeMap<_, _> =
-            self.config.iter().copied().chain([("message.timestamp.type", "LogAppendTime")]).collect();
-        for (key, value) in config {
-            topic = topic.set(key, value);
-        }
-        let options =
-            AdminOptions::new().request_timeout(Some(CHANGE_LIMIT)).operation_timeout(Some(CHANGE_LIMIT));
-        let made = self.cluster.admin.create_topics([&topic], &options).await;
-        match made.map(|mut made| made.pop()) {
-            Ok(Some(Ok(_)) | None | Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists)))) => Ok(()),
-            Ok(Some(Err((_, code)))) => Err(super::error::about_topic(self.topic, code)),
+        let config = self.config.iter().copied().chain([("message.timestamp.type", "LogAppendTime")]);
+        match self.cluster.make_topic(self.topic, 1, config).await {
+            Ok(Ok(()) | Err(RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
+            Ok(Err(code)) => Err(about_topic(self.topic, code)),
             Err(error) => Err(unavailable("making an internal topic", &error)),
         }
     }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -85,6 +86,13 @@ impl KafkaTopic {
             return Ok(());
         }
         Err(EngineError::PartitionNotFound { topic: self.name.to_string(), partition, count })
+    }
+
+    /// The partition asked for, or all.
+    pub(super) fn partitions(&self, only: Option<u32>) -> Result<Range<u32>, EngineError> {
+        let Some(partition) = only else { return Ok(0..self.partition_count()) };
+        self.check_partition(partition)?;
+        Ok(partition..partition + 1)
     }
 
     /// The partition of the next append of keyless records.

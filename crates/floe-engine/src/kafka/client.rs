@@ -122,6 +122,11 @@ impl KafkaConfig {
     }
 }
 
+/// Gives clients up on a thread of their own: they wait for theirs to end.
+pub(super) fn drop_apart<T: Send + 'static>(clients: T) {
+    std::thread::spawn(move || drop(clients));
+}
+
 /// Passes on what librdkafka tells: to the log, where it is not for the one who called.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rdkafka::{
-    admin::AdminClient,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
@@ -17,7 +17,7 @@ use super::{
     catalog::{Catalog, KafkaTopic, checked_name},
     client::{KafkaConfig, KafkaConfigError, Told},
     error::{about_group, about_topic, code_of, unavailable},
-    limits::{MAX_OFFSETS_PER_REQUEST, MAX_REQUESTS, REQUEST_LIMIT},
+    limits::{CHANGE_LIMIT, MAX_OFFSETS_PER_REQUEST, MAX_REQUESTS, REQUEST_LIMIT},
     native::{self, OffsetQuery},
 };
 use crate::EngineError;
@@ -154,6 +154,20 @@ impl Cluster {
         Ok(offsets)
     }
 
+    /// Asks for a topic to be made, with the replicas that are configured; what the cluster refuses comes as its code.
+    pub(super) async fn make_topic<'a>(
+        &self,
+        name: &str,
+        partitions: i32,
+        config: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> KafkaResult<Result<(), RDKafkaErrorCode>> {
+        let replication = TopicReplication::Fixed(self.config.replication_factor.unwrap_or(-1));
+        let topic = config
+            .fold(NewTopic::new(name, partitions, replication), |topic, (key, value)| topic.set(key, value));
+        let made = self.admin.create_topics([&topic], &change_options()).await?.pop();
+        Ok(made.unwrap_or(Ok(String::new())).map(drop).map_err(|(_, code)| code))
+    }
+
     /// Offsets of any partitions, in the order asked for. Leaders that are being chosen are waited for.
     pub(super) async fn list_offsets(
         &self,
@@ -274,6 +288,11 @@ fn first_failure(done: KafkaResult<native::Offsets>) -> Option<(String, KafkaErr
             .into_iter()
             .find_map(|(topic, _, offset)| Some((topic, KafkaError::AdminOp(offset.err()?)))),
     }
+}
+
+/// How long a change of topics is waited for.
+pub(super) fn change_options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(CHANGE_LIMIT)).operation_timeout(Some(CHANGE_LIMIT))
 }
 
 /// Asks for offsets, and puts the answer into the order of the question.

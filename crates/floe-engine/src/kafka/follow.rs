@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     Kafka,
     catalog::KafkaTopic,
-    client::Told,
+    client::{Told, drop_apart},
     error::unavailable,
     limits::{TAIL_CHECK, TAIL_RECORDS},
     native::OffsetQuery,
@@ -84,9 +84,8 @@ impl Kafka {
 
 impl Drop for KafkaTail {
     fn drop(&mut self) {
-        // it waits for its threads
         if let Some(consumer) = self.consumer.take() {
-            std::thread::spawn(move || drop(consumer));
+            drop_apart(consumer);
         }
     }
 }

@@ -19,11 +19,7 @@ use crate::{
     EngineError, GroupDescription, GroupLag, GroupState, GroupSummary, MemberDescription, OffsetSpec,
 };
 
-/// A group as Kafka's coordinator tells it.
-struct Told {
-    members: Vec<ToldMember>,
-}
-
+/// A member of a group as Kafka's coordinator tells it.
 struct ToldMember {
     id: String,
     client_id: String,
@@ -114,13 +110,7 @@ impl Kafka {
         self.check_open()?;
         floe_broker::check_group_name(group)?;
         let topic = self.cluster.look_up(topic).await?;
-        let partitions = match partition {
-            Some(partition) => {
-                topic.check_partition(partition)?;
-                partition..partition + 1
-            }
-            None => 0..topic.partition_count(),
-        };
+        let partitions = topic.partitions(partition)?;
         self.check_no_members(group).await?;
         let offsets = self.offsets_for(&topic, partitions.clone(), to).await?;
         let positions: Vec<_> = partitions.clone().zip(offsets).collect();
@@ -149,7 +139,7 @@ impl Kafka {
 
     async fn check_no_members(&self, group: &str) -> Result<(), EngineError> {
         self.members.expire(self.now());
-        let members = self.told(Some(group)).await?.remove(group).map_or(0, |told| told.members.len());
+        let members = self.told(Some(group)).await?.remove(group).map_or(0, |members| members.len());
         if members > 0 {
             return Err(EngineError::GroupActive { group: group.to_owned(), members, leases: 0 });
         }
@@ -157,12 +147,12 @@ impl Kafka {
     }
 
     /// Groups as the cluster tells them: one or all.
-    async fn told(&self, group: Option<&str>) -> Result<BTreeMap<String, Told>, EngineError> {
+    async fn told(&self, group: Option<&str>) -> Result<BTreeMap<String, Vec<ToldMember>>, EngineError> {
         let name = group.map(str::to_owned);
         let listed = self.cluster.ask(move |admin| {
             let listed = admin.inner().fetch_group_list(name.as_deref(), REQUEST_LIMIT)?;
             let living = listed.groups().iter().filter(|group| group.state() != "Dead");
-            Ok(living.map(|group| (group.name().to_owned(), told(group))).collect())
+            Ok(living.map(|group| (group.name().to_owned(), members(group))).collect())
         });
         listed.await.map_err(|error| unavailable("listing groups", &error))
     }
@@ -173,7 +163,7 @@ impl Kafka {
             .told(None)
             .await?
             .into_iter()
-            .map(|(group, told)| (group.clone(), summary(group, told.members.len(), 0)))
+            .map(|(group, members)| (group.clone(), summary(group, members.len(), 0)))
             .collect();
         for (open, group) in self.deliveries.groups() {
             let members = all.get(&group).map_or(0, |group| group.members);
@@ -198,7 +188,6 @@ impl Kafka {
         let ours = self.members.of_group(group);
         let generation = ours.iter().map(|member| member.generation()).max().unwrap_or(0);
         let now = self.now();
-        let members = told.map_or_else(Vec::new, |told| told.members);
         let describe = |ToldMember { id, client_id, assignment }| {
             let (name, own) = name_and_id(&client_id);
             let ours = own.and_then(|own| ours.iter().find(|member| member.id == own));
@@ -214,7 +203,7 @@ impl Kafka {
                 },
             }
         };
-        let members: Vec<_> = members.into_iter().map(describe).collect();
+        let members: Vec<_> = told.into_iter().flatten().map(describe).collect();
         let state = summary(String::new(), members.len(), open.unwrap_or(0)).state;
         Ok(GroupDescription { group: group.to_owned(), state, generation, members, partitions })
     }
@@ -258,12 +247,13 @@ fn summary(group: String, members: usize, open: usize) -> GroupSummary {
     GroupSummary { group, state, members }
 }
 
-fn told(group: &GroupInfo) -> Told {
-    let member = |member: &GroupMemberInfo| {
-        let assignment = member.assignment().map_or_else(Vec::new, assignment);
-        ToldMember { id: member.id().to_owned(), client_id: member.client_id().to_owned(), assignment }
+fn members(group: &GroupInfo) -> Vec<ToldMember> {
+    let member = |member: &GroupMemberInfo| ToldMember {
+        id: member.id().to_owned(),
+        client_id: member.client_id().to_owned(),
+        assignment: member.assignment().map_or_else(Vec::new, assignment),
     };
-    Told { members: group.members().iter().map(member).collect() }
+    group.members().iter().map(member).collect()
 }
 
 /// The partitions in a member's assignment, as Kafka's consumers write it (`ConsumerProtocolAssignment`): version i16, topics as

@@ -7,6 +7,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Kafka,
+    agreed::{new_id, proposal},
     append::Target,
     catalog::KafkaTopic,
     keys::{Command, Outcome, Placed, TAKE_OVER_AFTER_MS, TOPIC},
@@ -35,7 +36,7 @@ impl Kafka {
         let deadline = Instant::now() + WAIT_FOR_FIRST;
         let mut over = None;
         loop {
-            let by = format!("{:032x}", rand::random::<u128>());
+            let by = new_id();
             match self.claim(keyed.topic, &keyed.key, &by, over.take()).await? {
                 Outcome::Claimed => return self.store_once(keyed, by).await,
                 Outcome::Stored(placed) => return Ok(replayed(placed)),
@@ -101,7 +102,7 @@ impl Kafka {
         let (topic_id, name, who) = (topic.id, key.key.clone(), by.clone());
         let done = move |placements: &[Placement]| {
             let placed = placements.iter().map(|at| (at.partition, at.offset, at.timestamp)).collect();
-            super::agreed::proposal(&Command::Done { topic_id, key: name.clone(), by: who.clone(), placed })
+            proposal(&Command::Done { topic_id, key: name.clone(), by: who.clone(), placed })
         };
         let (answer, stored) = oneshot::channel();
         let note = Box::new(done);

@@ -11,12 +11,13 @@ use tokio::{
 
 use super::{
     Kafka,
-    agreed::Agreed,
+    agreed::{Agreed, new_id},
     catalog::KafkaTopic,
     cluster::Cluster,
     deliveries::{Command, Groups, Outcome, Place},
     native::OffsetQuery,
     producer::Producer,
+    read::weight,
 };
 use crate::{Delivery, DeliveryMode, EngineError, OffsetSpec, PartitionRead, Poll, StoredRecord};
 
@@ -163,7 +164,7 @@ impl Kafka {
         for _ in 0..MAX_TRIES {
             let seen = self.deliveries.agreed.ready().await?;
             let offered = self.offered(poll).await?;
-            let id = format!("{:032x}", rand::random::<u128>());
+            let id = new_id();
             let (exclusive, lease_ms) = match poll.mode {
                 DeliveryMode::Commit => (true, COMMIT_LEASE_MS),
                 DeliveryMode::Lease(lease) => {
@@ -202,13 +203,7 @@ impl Kafka {
         let mut keys = Vec::new();
         for name in &poll.topics {
             let topic = self.cluster.topic(name).await?;
-            let partitions = match poll.partition {
-                Some(partition) => {
-                    topic.check_partition(partition)?;
-                    partition..partition + 1
-                }
-                None => 0..topic.partition_count(),
-            };
+            let partitions = topic.partitions(poll.partition)?;
             keys.extend(partitions.map(|partition| (Arc::clone(&topic), partition)));
             topics.push(topic);
         }
@@ -342,10 +337,9 @@ impl Kafka {
                 };
                 let page = self.read(read).await?;
                 at = page.next_offset.min(range.end).max(at);
-                let part = |part: &Option<bytes::Bytes>| part.as_ref().map_or(0, bytes::Bytes::len);
                 let before = records.len();
                 for record in page.records.into_iter().filter(|record| record.offset < range.end) {
-                    bytes += part(&record.key) + part(&record.value) + 64;
+                    bytes += weight(&record);
                     records.push((topic.name.to_string(), record));
                 }
                 if records.len() == before && at < range.end {

@@ -18,7 +18,7 @@ use rdkafka::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    client::{KafkaConfig, KafkaConfigError, Told},
+    client::{KafkaConfig, KafkaConfigError, Told, drop_apart},
     cluster::refused,
     error::{about_topic, unavailable},
     limits::{DELIVERY_LIMIT_MS, MAX_UNACKNOWLEDGED_BYTES, MAX_UNACKNOWLEDGED_RECORDS},
@@ -251,9 +251,7 @@ impl Producer {
         match connect(&self.config, self.kind, self.transactions.as_deref()) {
             Ok(new) => {
                 tracing::warn!(%code, why, "the producer was given up by the cluster's client, and is made anew");
-                let old = std::mem::replace(&mut *inner, new);
-                // it waits for its threads
-                std::thread::spawn(move || drop(old));
+                drop_apart(std::mem::replace(&mut *inner, new));
             }
             Err(error) => tracing::error!(%error, "the producer can't be made anew"),
         }

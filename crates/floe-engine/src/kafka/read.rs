@@ -327,8 +327,7 @@ impl Gathering {
     }
 
     fn take(&mut self, record: StoredRecord) {
-        let part = |part: &Option<bytes::Bytes>| part.as_ref().map_or(0, bytes::Bytes::len);
-        self.bytes += part(&record.key) + part(&record.value) + 64;
+        self.bytes += weight(&record);
         self.pass(record.partition, record.offset + 1);
         self.records.push(record);
     }
@@ -339,6 +338,12 @@ impl Gathering {
         }
         self.reader.moved_to(partition, to);
     }
+}
+
+/// About how many bytes of a page a record takes.
+pub(super) fn weight(record: &StoredRecord) -> usize {
+    let part = |part: &Option<bytes::Bytes>| part.as_ref().map_or(0, bytes::Bytes::len);
+    part(&record.key) + part(&record.value) + 64
 }
 
 /// The cursor, if it is one of this topic.

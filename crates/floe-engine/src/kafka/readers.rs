@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     catalog::KafkaTopic,
-    client::{KafkaConfig, Told},
+    client::{KafkaConfig, Told, drop_apart},
     error::unavailable,
     limits::{MAX_READERS, READER_IDLE},
 };
@@ -114,7 +114,9 @@ impl Readers {
             idle.since.elapsed() > READER_IDLE || idle.client.knew_another(&topic.name, topic.id)
         });
         *idle = kept;
-        drop_apart(old.into_iter().map(|idle| idle.client).collect());
+        if !old.is_empty() {
+            drop_apart(old);
+        }
         if let Some(at) = idle.iter().position(|idle| idle.client.stands_at(topic.id, places)) {
             return Some(idle.swap_remove(at).client);
         }
@@ -125,14 +127,7 @@ impl Readers {
 
     /// Gives all idle clients up.
     pub(super) fn close(&self) {
-        drop_apart(self.idle.lock().drain(..).map(|idle| idle.client).collect());
-    }
-}
-
-/// Clients wait for their threads when they are dropped.
-fn drop_apart(clients: Vec<Client>) {
-    if !clients.is_empty() {
-        std::thread::spawn(move || drop(clients));
+        drop_apart(std::mem::take(&mut *self.idle.lock()));
     }
 }
 

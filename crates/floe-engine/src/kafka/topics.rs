@@ -8,13 +8,14 @@ use std::{
 
 use floe_broker::{TopicConfig, TopicName, limits::MAX_PARTITIONS_PER_TOPIC};
 use rdkafka::{
-    admin::{AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication},
+    admin::{NewPartitions, ResourceSpecifier},
     error::RDKafkaErrorCode,
 };
 
 use super::{
     Kafka,
     catalog::{KafkaTopic, TopicSettings, checked_name},
+    cluster::change_options,
     error::{about_topic, code_of, unavailable},
     limits::{CHANGE_LIMIT, CONFIG_FRESH, REQUEST_LIMIT},
     native::{self, OffsetQuery},
@@ -50,18 +51,14 @@ impl Kafka {
         let settings = spec.config.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
         let (floe, cluster) = split(&settings.collect())?;
         let partitions = i32::try_from(spec.partitions).unwrap_or(i32::MAX);
-        let replication = TopicReplication::Fixed(self.cluster.config.replication_factor.unwrap_or(-1));
-        let mut topic = NewTopic::new(&spec.name, partitions, replication);
-        for (key, value) in &cluster {
-            topic = topic.set(key, value.as_deref().unwrap_or_default());
-        }
+        let config =
+            || cluster.iter().map(|(key, value)| (key.as_str(), value.as_deref().unwrap_or_default()));
         let started = Instant::now();
         loop {
-            let made = self.cluster.admin.create_topics([&topic], &options()).await;
-            match made.map(|mut made| made.pop()) {
-                Ok(Some(Ok(_)) | None) => break,
+            match self.cluster.make_topic(&spec.name, partitions, config()).await {
+                Ok(Ok(())) => break,
                 // with ZooKeeper one that is gone may still be on its way out
-                Ok(Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))))
+                Ok(Err(RDKafkaErrorCode::TopicAlreadyExists))
                     if started.elapsed() < CHANGE_LIMIT
                         && matches!(
                             self.cluster.look_up(&spec.name).await,
@@ -70,7 +67,7 @@ impl Kafka {
                 {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
-                Ok(Some(Err((_, code)))) => return Err(refused(&spec.name, &cluster, code)),
+                Ok(Err(code)) => return Err(refused(&spec.name, &cluster, code)),
                 Err(error) => return Err(unavailable("making a topic", &error)),
             }
         }
@@ -101,7 +98,7 @@ impl Kafka {
         self.keep_floe_settings(&known, &floe).await?;
         if let Some(asked) = partitions.filter(|asked| *asked > count) {
             let more = NewPartitions::new(topic, asked as usize);
-            let added = self.cluster.admin.create_partitions([&more], &options()).await;
+            let added = self.cluster.admin.create_partitions([&more], &change_options()).await;
             match added.map(|mut added| added.pop()) {
                 Ok(Some(Ok(_)) | None) => {}
                 Ok(Some(Err((_, code)))) => return Err(about_topic(topic, code)),
@@ -137,7 +134,7 @@ impl Kafka {
     pub(crate) async fn delete_topic(&self, topic: &str) -> Result<(), EngineError> {
         self.check_open()?;
         let known = self.cluster.look_up(topic).await?;
-        let deleted = self.cluster.admin.delete_topics(&[topic], &options()).await;
+        let deleted = self.cluster.admin.delete_topics(&[topic], &change_options()).await;
         match deleted.map(|mut deleted| deleted.pop()) {
             Ok(Some(Ok(_)) | None) => {}
             Ok(Some(Err((_, code)))) => {
@@ -271,7 +268,7 @@ impl Kafka {
 
     async fn look_up_settings(&self, topic: &KafkaTopic) -> Result<Arc<TopicSettings>, EngineError> {
         let resource = ResourceSpecifier::Topic(&topic.name);
-        let described = self.cluster.admin.describe_configs([&resource], &options()).await;
+        let described = self.cluster.admin.describe_configs([&resource], &change_options()).await;
         let described = match described.map(|mut described| described.pop()) {
             Ok(Some(Ok(described))) => described,
             Ok(Some(Err(code))) => return Err(about_topic(&topic.name, code)),
@@ -323,10 +320,6 @@ fn summary(topic: &KafkaTopic, messages: i64) -> TopicSummary {
         messages: messages.try_into().unwrap_or(0),
         bytes: 0,
     }
-}
-
-fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(CHANGE_LIMIT)).operation_timeout(Some(CHANGE_LIMIT))
 }
 
 /// Settings by whose they are. Refuses unknown names and values that can't be meant.

@@ -7,22 +7,11 @@ use std::{
 
 use floe_engine::{Engine, EngineError, GroupState, Membership, OffsetSpec};
 
-use super::poll::lease;
+use super::poll::{committed as positions, lease};
 use crate::stage::{Stage, make, put, put_counted, record_in, until};
 
 const SESSION: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(30);
-
-async fn positions(engine: &Engine, group: &str) -> Vec<i64> {
-    engine
-        .describe_group(group)
-        .await
-        .unwrap()
-        .partitions
-        .iter()
-        .map(|partition| partition.committed)
-        .collect()
-}
 
 pub(crate) async fn subscribing_again_keeps_the_positions(stage: &Stage) {
     let engine = stage.engine();

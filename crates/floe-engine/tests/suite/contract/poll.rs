@@ -29,7 +29,7 @@ fn got(delivery: &Delivery) -> Vec<i64> {
     delivery.records.iter().map(|(_, record)| record.offset).collect()
 }
 
-async fn committed(engine: &floe_engine::Engine, group: &str) -> Vec<i64> {
+pub(crate) async fn committed(engine: &floe_engine::Engine, group: &str) -> Vec<i64> {
     engine
         .describe_group(group)
         .await
