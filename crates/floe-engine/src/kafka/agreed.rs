@@ -27,7 +27,7 @@ use super::{
     error::{about_topic, unavailable},
     limits::REQUEST_LIMIT,
     native::OffsetQuery,
-    producer::Producer,
+    producer::{Pending, Producer},
 };
 use crate::EngineError;
 
@@ -148,6 +148,16 @@ impl<M: Machine> Agreed<M> {
         }
     }
 
+    /// Writes a command whose outcome nobody waits for; returns when the log has it.
+    pub(super) async fn tell(&self, command: M::Command) -> Result<(), EngineError> {
+        self.producer.acknowledged(self.topic, self.say(command)?).await.map(drop)
+    }
+
+    /// The same, and doesn't wait for the log.
+    pub(super) fn say(&self, command: M::Command) -> Result<Pending, EngineError> {
+        self.producer.send(self.topic, 0, &record_of(&Proposal { id: new_id(), command }), 0, None)
+    }
+
     /// What tells that more commands were applied, from now on.
     pub(super) fn news(&self) -> News {
         let mut applied = self.applied.clone();
@@ -177,11 +187,6 @@ impl News {
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
-}
-
-/// A command as a record, for one who writes it in a way of its own and needs no outcome.
-pub(super) fn proposal<C: Serialize>(command: &C) -> NewRecord {
-    record_of(&Proposal { id: new_id(), command })
 }
 
 fn record_of<C: Serialize>(proposal: &Proposal<C>) -> NewRecord {
@@ -253,7 +258,7 @@ impl<M: Machine> Follower<M> {
                     self.apply(at, message.payload().unwrap_or_default());
                     self.passed(message.offset() + 1, end);
                 }
-                // marks of transactions at the end are no commands
+                // retention may have taken the last of them
                 Err(KafkaError::PartitionEOF(_)) => self.passed(end, end),
                 Err(error) => {
                     tracing::debug!(topic = self.topic, %error, "reading an internal topic is interrupted");

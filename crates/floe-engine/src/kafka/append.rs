@@ -4,8 +4,9 @@ use floe_broker::{Acks, NewRecord, batch::BatchBuilder, partition_for_key};
 
 use super::{
     Kafka,
+    agreed::new_id,
     catalog::{KafkaTopic, TopicSettings},
-    once::Keyed,
+    once::{self, Keyed},
     producer::{BATCH_BYTES, Pending, Producer},
 };
 use crate::{Append, Appended, EngineError, Placement};
@@ -23,15 +24,17 @@ impl Kafka {
         self.check_open()?;
         let topic = self.cluster.topic(&append.topic).await?;
         let settings = self.settings(&topic).await?;
-        let targets = self.targets(&topic, &settings, &append.records)?;
-        if let Some(key) = append.idempotency {
-            let transactions =
-                if takes_batches(&settings) { &self.transactions } else { &self.single_transactions };
-            let keyed = Keyed { topic: &topic, records: append.records, targets, key, transactions };
-            return self.append_once(keyed).await;
+        let mut records = append.records;
+        if append.idempotency.is_some() {
+            // what is added to the records counts for their sizes, too
+            once::mark(&mut records, &new_id());
         }
+        let targets = self.targets(&topic, &settings, &records)?;
         let producer = if takes_batches(&settings) { &*self.producer } else { &self.singles };
-        let sent = send(producer, &topic, &append.records, &targets)?;
+        if let Some(key) = append.idempotency {
+            return self.once.append(Keyed { topic: &topic, records, targets, key, producer }).await;
+        }
+        let sent = send(producer, &topic, &records, &targets)?;
         if append.acks.unwrap_or(settings.floe.acks()) == Acks::None {
             let unpromised = |(partition, timestamp)| Placement { partition, offset: -1, timestamp };
             return Ok(Appended {
@@ -39,8 +42,22 @@ impl Kafka {
                 replayed: false,
             });
         }
-        let placements = acknowledged(producer, &topic, sent, &targets).await?;
-        Ok(Appended { placements, replayed: false })
+        match acknowledged(producer, &topic, sent, &targets).await {
+            Ok(placements) => Ok(Appended { placements, replayed: false }),
+            Err(error) => Err(self.as_of_now(&topic, error).await),
+        }
+    }
+
+    /// A topic that was deleted a moment ago at another process takes nothing more, which shows as records that get no answer.
+    async fn as_of_now(&self, topic: &KafkaTopic, error: EngineError) -> EngineError {
+        let is_unanswered = matches!(error, EngineError::Unavailable { .. } | EngineError::OutcomeUnknown);
+        if !is_unanswered || !self.reach.is_good() {
+            return error;
+        }
+        match self.cluster.look_up(&topic.name).await {
+            Err(EngineError::TopicNotFound { topic }) => EngineError::TopicNotFound { topic },
+            Ok(_) | Err(_) => error,
+        }
     }
 
     /// Where each record goes. Refuses the append if one of them can't be stored.
@@ -76,15 +93,16 @@ fn takes_batches(settings: &TopicSettings) -> bool {
 }
 
 /// Sends all records of an append.
-fn send(
+pub(super) fn send<'a>(
     producer: &Producer,
     topic: &KafkaTopic,
-    records: &[NewRecord],
+    records: impl IntoIterator<Item = &'a NewRecord, IntoIter: Clone>,
     targets: &[Target],
 ) -> Result<Sent, EngineError> {
-    let mut room = producer.reserve(records)?;
-    let mut pending = Vec::with_capacity(records.len());
-    for (record, (partition, timestamp)) in records.iter().zip(targets) {
+    let records = records.into_iter();
+    let mut room = producer.reserve(records.clone())?;
+    let mut pending = Vec::with_capacity(targets.len());
+    for (record, (partition, timestamp)) in records.zip(targets) {
         let mine = room.split(super::producer::weight(record));
         match producer.send(&topic.name, *partition, record, *timestamp, mine) {
             Ok(sent) => pending.push(sent),
@@ -99,23 +117,38 @@ fn send(
     Ok(Sent { pending })
 }
 
+/// What came of each record.
+pub(super) async fn each_acknowledged(
+    producer: &Producer,
+    topic: &KafkaTopic,
+    sent: Sent,
+    targets: &[Target],
+) -> Vec<Result<Placement, EngineError>> {
+    let mut all = Vec::with_capacity(sent.pending.len());
+    for (pending, (_, timestamp)) in sent.pending.into_iter().zip(targets) {
+        let told = producer.acknowledged(&topic.name, pending).await;
+        all.push(told.map(|placement| match placement.timestamp {
+            ..0 => Placement { timestamp: *timestamp, ..placement },
+            _ => placement,
+        }));
+    }
+    all
+}
+
 async fn acknowledged(
     producer: &Producer,
     topic: &KafkaTopic,
     sent: Sent,
     targets: &[Target],
 ) -> Result<Vec<Placement>, EngineError> {
-    let (mut placements, mut failed) = (Vec::with_capacity(sent.pending.len()), Vec::new());
-    for (pending, (_, timestamp)) in sent.pending.into_iter().zip(targets) {
-        match producer.acknowledged(&topic.name, pending).await {
-            Ok(placement) if placement.timestamp < 0 => {
-                placements.push(Placement { timestamp: *timestamp, ..placement });
-            }
+    let (mut placements, mut failed) = (Vec::with_capacity(targets.len()), None);
+    for placement in each_acknowledged(producer, topic, sent, targets).await {
+        match placement {
             Ok(placement) => placements.push(placement),
-            Err(error) => failed.push(error),
+            Err(error) => drop(failed.get_or_insert(error)),
         }
     }
-    match failed.into_iter().next() {
+    match failed {
         None => Ok(placements),
         Some(error) if placements.is_empty() => Err(error),
         // some are stored and some are not

@@ -134,7 +134,8 @@ impl Cluster {
         partitions: std::ops::Range<u32>,
         query: OffsetQuery,
     ) -> Result<Vec<i64>, EngineError> {
-        let asked: Vec<_> = partitions.map(|partition| (topic.name.to_string(), partition, query)).collect();
+        let asked: Vec<_> =
+            partitions.clone().map(|partition| (topic.name.to_string(), partition, query)).collect();
         let found = self.list_offsets(asked).await?;
         let mut offsets = Vec::with_capacity(found.len());
         for (name, _, offset) in found {
@@ -145,8 +146,7 @@ impl Cluster {
         }
         // a time that no record has reached is answered with -1
         if offsets.iter().any(|offset| *offset < 0) {
-            let count = u32::try_from(offsets.len()).unwrap_or(0);
-            let ends = Box::pin(self.offsets(topic, 0..count, OffsetQuery::Latest)).await?;
+            let ends = Box::pin(self.offsets(topic, partitions, OffsetQuery::Latest)).await?;
             for (offset, end) in offsets.iter_mut().zip(ends).filter(|(offset, _)| **offset < 0) {
                 *offset = end;
             }
@@ -208,21 +208,24 @@ impl Cluster {
         group: &str,
         of: Option<Vec<(String, u32)>>,
     ) -> Result<Vec<(String, u32, i64)>, EngineError> {
-        let name = group.to_owned();
-        let consumer = Arc::clone(&self.consumer);
-        let found = self
-            .ask(move |_| {
+        let started = Instant::now();
+        loop {
+            let (name, of, consumer) = (group.to_owned(), of.clone(), Arc::clone(&self.consumer));
+            let asked = self.ask(move |_| {
                 let of: Option<Vec<_>> = of
                     .as_ref()
                     .map(|of| of.iter().map(|(topic, number)| (topic.as_str(), *number)).collect());
                 native::group_offsets(consumer.client(), &name, of.as_deref(), REQUEST_LIMIT)
-            })
-            .await
-            .map_err(|error| group_error(group, "asking for positions", &error))?;
-        let committed = found.into_iter().filter_map(|(topic, partition, offset)| {
-            offset.ok().filter(|offset| *offset >= 0).map(|offset| (topic, partition, offset))
-        });
-        Ok(committed.collect())
+            });
+            let found = asked.await.map_err(|error| group_error(group, "asking for positions", &error))?;
+            match committed(found) {
+                Ok(committed) => return Ok(committed),
+                Err(code) if is_passing(&code) && started.elapsed() < REQUEST_LIMIT => {
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                Err(code) => return Err(about_group(group, code)),
+            }
+        }
     }
 
     /// Commits positions of a group that has no members.
@@ -279,6 +282,21 @@ impl Cluster {
             Some((_, error)) => Err(group_error(group, "taking positions away", &error)),
         }
     }
+}
+
+/// Positions as they were told. One that can't be told just now is not one that isn't there: who took it for that would
+/// begin anew.
+fn committed(told: native::Offsets) -> Result<Vec<(String, u32, i64)>, RDKafkaErrorCode> {
+    let mut committed = Vec::with_capacity(told.len());
+    for (topic, partition, offset) in told {
+        match offset {
+            Ok(offset) if offset >= 0 => committed.push((topic, partition, offset)),
+            // none is committed, or the topic is gone
+            Ok(_) | Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {}
+            Err(code) => return Err(code),
+        }
+    }
+    Ok(committed)
 }
 
 fn first_failure(done: KafkaResult<native::Offsets>) -> Option<(String, KafkaError)> {

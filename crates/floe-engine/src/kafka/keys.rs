@@ -1,8 +1,12 @@
 //! Idempotency keys: which were used, for what, and what came of it. Agreed on by all processes, in the log `__floe_keys`.
 //!
-//! The life of a key: *claimed* by the process that stores the records; *done* by a command that becomes visible in the same
-//! transaction as the records (KIP-98), so there is never one without the other; or *freed*, when nothing was stored.
-//! A claim whose process is gone can be taken over once its transaction can't be committed any more.
+//! The life of a key: *claimed* by an attempt to store what has it; *done* when it is known where the records went; or *freed*,
+//! when nothing was stored. An attempt has a name that its records carry ([`ATTEMPT`]), and knows where the partitions ended
+//! when it began: so whoever takes an attempt over that its holder has left can find what there is of it.
+//!
+//! (Kafka's own transactions would make the records visible together with the command that tells of them. But Kafka 4.x can
+//! lose a transaction's end when a broker dies while it is committed, and then nobody reads behind it any more:
+//! KAFKA-20734.)
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,11 +20,23 @@ pub(super) const TOPIC: &str = "__floe_keys";
 /// See [`TOPIC`].
 pub(super) const TOPIC_CONFIG: &[(&str, &str)] =
     &[("cleanup.policy", "delete"), ("retention.ms", "90000000"), ("segment.ms", "3600000")];
-/// A claim this old can be taken over: by then a transaction that was begun for it is committed or aborted.
-pub(super) const TAKE_OVER_AFTER_MS: u64 = 25_000;
+/// The header of a record by which its attempt can be told: the attempt's name, and the record's number in it.
+pub(super) const ATTEMPT: &str = "floe-attempt";
 
 /// Where a record went: partition, offset, timestamp.
 pub(super) type Placed = (u32, i64, i64);
+
+/// The first offset of a partition that can hold a record of an attempt.
+pub(super) type Floor = (u32, i64);
+
+/// An attempt to store what has a key. Who goes on with it stores the same records under the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Attempt {
+    /// Its name.
+    pub(super) id: String,
+    /// Of each partition that its records may be in.
+    pub(super) floors: Vec<Floor>,
+}
 
 /// What can be asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,33 +46,35 @@ pub(super) enum Command {
         topic_id: u64,
         key: String,
         fingerprint: u64,
-        /// Names the attempt.
-        by: String,
+        /// What it would begin. The name is the holder's, too.
+        attempt: Attempt,
         /// By the wall clock of the process; decides when keys are forgotten.
         now_ms: i64,
-        /// The claim it takes over, which must still be the one in force.
+        /// The holder that is gone, who must still be the one in force: its attempt goes on.
         over: Option<String>,
     },
     /// It is stored.
-    Done { topic_id: u64, key: String, by: String, placed: Vec<Placed> },
+    Done { topic_id: u64, key: String, attempt: String, placed: Vec<Placed> },
     /// It is not stored, and will not be.
-    Free { topic_id: u64, key: String, by: String },
+    Free { topic_id: u64, key: String, holder: String },
+    /// The holder has sent nothing, and leaves the attempt as it is.
+    Leave { topic_id: u64, key: String, holder: String },
 }
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The one who asked is to store it.
-    Claimed,
+    /// The one who asked is to store it, and has this attempt; with what an earlier holder may have stored of it.
+    Claimed { attempt: Attempt, is_taken_over: bool },
     /// It is stored already.
     Stored(Vec<Placed>),
     /// The key was used for something else.
     Conflict,
     /// Somebody else is storing it.
     Busy {
-        by: String,
-        /// For how long, as far as this process knows, milliseconds.
-        for_ms: u64,
+        holder: String,
+        /// Since when, as far as this process knows, milliseconds; `None` if the holder has left it.
+        for_ms: Option<u64>,
     },
     /// Told.
     Noted,
@@ -81,10 +99,12 @@ struct Entry {
 
 #[derive(Debug)]
 enum State {
-    /// Being stored; since when, by this process's own monotonic clock, is not part of the state.
+    /// Being stored.
     Claimed {
-        by: String,
-        since_ms: u64,
+        attempt: Attempt,
+        holder: String,
+        /// By this process's own monotonic clock, so it is not part of the state; `None` if the holder has left it.
+        since_ms: Option<u64>,
     },
     Done(Vec<Placed>),
 }
@@ -105,8 +125,10 @@ impl Keys {
             return Outcome::Conflict;
         }
         match &entry.state {
-            State::Claimed { by, since_ms } => {
-                Outcome::Busy { by: by.clone(), for_ms: self.clock.monotonic_ms().saturating_sub(*since_ms) }
+            State::Claimed { holder, since_ms, .. } => {
+                let now_ms = self.clock.monotonic_ms();
+                let for_ms = since_ms.map(|since_ms| now_ms.saturating_sub(since_ms));
+                Outcome::Busy { holder: holder.clone(), for_ms }
             }
             State::Done(placed) => Outcome::Stored(placed.clone()),
         }
@@ -133,29 +155,49 @@ impl Keys {
         at: At,
         name: (u64, String),
         fingerprint: u64,
-        by: String,
+        asked: Attempt,
         now_ms: i64,
         over: Option<&str>,
     ) -> Outcome {
         self.sweep(now_ms);
-        if let Some(entry) = self.entries.get(&name) {
-            let taken_over = matches!(&entry.state, State::Claimed { by, .. } if Some(by.as_str()) == over)
-                && entry.fingerprint == fingerprint;
-            if !taken_over {
-                return self.outcome(entry, fingerprint);
+        let since_ms = Some(self.clock.monotonic_ms());
+        let mine = asked.id.clone();
+        match self.entries.get_mut(&name) {
+            None => {
+                let expires_ms = now_ms.saturating_add(IDEMPOTENCY_WINDOW_MS);
+                self.order.insert((expires_ms, at.offset), name.clone());
+                let state = State::Claimed { attempt: asked.clone(), holder: mine, since_ms };
+                self.entries.insert(name, Entry { fingerprint, expires_ms, claimed_at: at.offset, state });
+                Outcome::Claimed { attempt: asked, is_taken_over: false }
             }
-            self.forget(&name);
+            Some(Entry {
+                fingerprint: known,
+                state: State::Claimed { attempt, holder, since_ms: since },
+                ..
+            }) if *known == fingerprint && over == Some(holder.as_str()) => {
+                // a partition that the attempt was not sent to so far
+                for (partition, floor) in asked.floors {
+                    if !attempt.floors.iter().any(|(known, _)| *known == partition) {
+                        attempt.floors.push((partition, floor));
+                    }
+                }
+                (*holder, *since) = (mine, since_ms);
+                Outcome::Claimed { attempt: attempt.clone(), is_taken_over: true }
+            }
+            Some(_) => {
+                self.entries.get(&name).map_or(Outcome::Noted, |entry| self.outcome(entry, fingerprint))
+            }
         }
-        let expires_ms = now_ms.saturating_add(IDEMPOTENCY_WINDOW_MS);
-        let since_ms = self.clock.monotonic_ms();
-        self.order.insert((expires_ms, at.offset), name.clone());
-        let state = State::Claimed { by, since_ms };
-        self.entries.insert(name, Entry { fingerprint, expires_ms, claimed_at: at.offset, state });
-        Outcome::Claimed
     }
 
-    fn is_claimed_by(&self, name: &(u64, String), who: &str) -> bool {
-        matches!(self.entries.get(name), Some(Entry { state: State::Claimed { by, .. }, .. }) if by == who)
+    /// The claim on a key, if this is its holder.
+    fn held_by(&mut self, name: &(u64, String), who: &str) -> Option<&mut Option<u64>> {
+        match self.entries.get_mut(name) {
+            Some(Entry { state: State::Claimed { holder, since_ms, .. }, .. }) if holder == who => {
+                Some(since_ms)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -165,22 +207,27 @@ impl Machine for Keys {
 
     fn apply(&mut self, at: At, command: Command) -> Outcome {
         match command {
-            Command::Claim { topic_id, key, fingerprint, by, now_ms, over } => {
-                self.claim(at, (topic_id, key), fingerprint, by, now_ms, over.as_deref())
+            Command::Claim { topic_id, key, fingerprint, attempt, now_ms, over } => {
+                self.claim(at, (topic_id, key), fingerprint, attempt, now_ms, over.as_deref())
             }
-            Command::Done { topic_id, key, by, placed } => {
-                let name = (topic_id, key);
-                if self.is_claimed_by(&name, &by)
-                    && let Some(entry) = self.entries.get_mut(&name)
+            Command::Done { topic_id, key, attempt: stored, placed } => {
+                if let Some(entry) = self.entries.get_mut(&(topic_id, key))
+                    && matches!(&entry.state, State::Claimed { attempt, .. } if attempt.id == stored)
                 {
                     entry.state = State::Done(placed);
                 }
                 Outcome::Noted
             }
-            Command::Free { topic_id, key, by } => {
+            Command::Free { topic_id, key, holder } => {
                 let name = (topic_id, key);
-                if self.is_claimed_by(&name, &by) {
+                if self.held_by(&name, &holder).is_some() {
                     self.forget(&name);
+                }
+                Outcome::Noted
+            }
+            Command::Leave { topic_id, key, holder } => {
+                if let Some(since_ms) = self.held_by(&(topic_id, key), &holder) {
+                    *since_ms = None;
                 }
                 Outcome::Noted
             }

@@ -8,6 +8,8 @@ pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 pub(super) const CHANGE_LIMIT: Duration = Duration::from_secs(15);
 /// How long a record may wait for its acknowledgement, milliseconds: what a writer waits at most while the cluster is away.
 pub(super) const DELIVERY_LIMIT_MS: u64 = 15_000;
+/// How long a writer looks for a topic that it has known and doesn't find, milliseconds.
+pub(super) const TOPIC_MISSED_MS: u64 = 4_000;
 /// Bytes of records that may wait for their acknowledgements; more is refused as overload.
 pub(super) const MAX_UNACKNOWLEDGED_BYTES: usize = 64 << 20;
 /// Records that may wait for their acknowledgements.

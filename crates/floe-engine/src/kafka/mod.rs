@@ -23,10 +23,10 @@ mod polls;
 mod producer;
 mod read;
 mod readers;
+mod search;
 mod settings;
 mod statuses;
 mod topics;
-mod transactions;
 
 use std::sync::Arc;
 
@@ -37,18 +37,16 @@ pub use client::{KafkaConfig, KafkaConfigError};
 pub(crate) use follow::KafkaTail;
 
 use crate::{EngineError, EngineHealth, StorageState};
-use agreed::Agreed;
 use cluster::Cluster;
 use ends::EndsWatch;
-use keys::Keys;
 use limits::{PROBE_LIMIT, PROBE_PERIOD, REQUEST_LIMIT};
 use members::Members;
+use once::Once;
 use polls::Polls;
 use producer::{Kind, Producer};
 use readers::Readers;
 use settings::Settings;
 use statuses::Statuses;
-use transactions::Transactions;
 
 /// The Kafka engine's shared parts.
 #[derive(Debug)]
@@ -61,12 +59,9 @@ pub struct Kafka {
     members: Members,
     deliveries: Polls,
     ends: EndsWatch,
-    keys: Agreed<Keys>,
     settings: Settings,
     statuses: Statuses,
-    transactions: Transactions,
-    /// For topics that take only small batches.
-    single_transactions: Transactions,
+    once: Once,
     /// Nothing new is begun.
     stopping: watch::Sender<bool>,
     /// Nothing is followed any more.
@@ -88,34 +83,19 @@ impl Kafka {
     pub(crate) fn open(config: &KafkaConfig) -> Result<Arc<Self>, KafkaConfigError> {
         config.check()?;
         let cluster = Arc::new(Cluster::new(config.clone())?);
-        let producer = Arc::new(Producer::new(config.clone(), Kind::Batches, None)?);
-        let singles = Producer::new(config.clone(), Kind::Singles, None)?;
+        let producer = Arc::new(Producer::new(config.clone(), Kind::Batches)?);
+        let singles = Producer::new(config.clone(), Kind::Singles)?;
         let (stopping, ended) = (watch::Sender::new(false), watch::Sender::new(false));
-        let clock = config.clock.clone();
-        let keys = Agreed::follow(
-            &cluster,
-            &producer,
-            keys::TOPIC,
-            keys::TOPIC_CONFIG,
-            Keys::new(clock),
-            ended.subscribe(),
-        );
-        let transactions = |kind, name: &str| {
-            let id = format!("floe-{name}-{:032x}", rand::random::<u128>());
-            Transactions::start(config.clone(), kind, id)
-        };
         let kafka = Arc::new(Self {
             deliveries: Polls::follow(&cluster, &producer, ended.subscribe()),
             ends: EndsWatch::new(&cluster),
             settings: Settings::follow(&cluster, &producer, ended.subscribe()),
             statuses: Statuses::follow(&cluster, &producer, ended.subscribe()),
-            transactions: transactions(Kind::Batches, "batches"),
-            single_transactions: transactions(Kind::Singles, "singles"),
+            once: Once::follow(&cluster, &producer, ended.subscribe()),
             readers: Readers::new(config.clone()),
             members: Members::default(),
             reach: Arc::default(),
             runtime: tokio::runtime::Handle::current(),
-            keys,
             cluster,
             producer,
             singles,
@@ -128,7 +108,7 @@ impl Kafka {
 
     pub(crate) async fn ready(&self) -> Result<(), EngineError> {
         self.deliveries.ready().await?;
-        self.keys.ready().await.map(drop)
+        self.once.ready().await
     }
 
     /// The cluster's id.
@@ -149,14 +129,17 @@ impl Kafka {
             return;
         }
         self.members.leave_all();
-        let kafka = Arc::clone(self);
-        let (done, wait) = std::sync::mpsc::sync_channel(1);
-        self.runtime.spawn(async move {
-            kafka.deliveries.leave().await;
-            // whoever waits is there
-            let _ = done.send(());
-        });
-        let _ = wait.recv_timeout(REQUEST_LIMIT);
+        // a cluster that is away isn't waited for: leases end by themselves
+        if self.reach.is_good() {
+            let kafka = Arc::clone(self);
+            let (done, wait) = std::sync::mpsc::sync_channel(1);
+            self.runtime.spawn(async move {
+                kafka.deliveries.leave().await;
+                // whoever waits is there
+                let _ = done.send(());
+            });
+            let _ = wait.recv_timeout(REQUEST_LIMIT);
+        }
         self.producer.flush();
         self.singles.flush();
         self.ended.send_replace(true);
@@ -176,11 +159,10 @@ impl Kafka {
     }
 
     pub(crate) fn health(&self) -> EngineHealth {
-        let trouble = self.reach.trouble.lock().is_some();
-        let storage = match (*self.stopping.borrow(), trouble) {
+        let storage = match (*self.stopping.borrow(), self.reach.is_good()) {
             (true, _) => StorageState::Stopping,
-            (false, true) => StorageState::Unreachable,
-            (false, false) => StorageState::Writable,
+            (false, false) => StorageState::Unreachable,
+            (false, true) => StorageState::Writable,
         };
         let queued_bytes = self.producer.waiting_bytes() + self.singles.waiting_bytes();
         EngineHealth { engine: "kafka", storage, queued_bytes, stored_bytes: 0, damage: Vec::new() }
@@ -207,6 +189,10 @@ async fn probe(kafka: Arc<Kafka>) {
 }
 
 impl Reach {
+    fn is_good(&self) -> bool {
+        self.trouble.lock().is_none()
+    }
+
     fn note(&self, found: Result<Option<String>, String>) {
         let trouble = match found {
             Ok(id) => {

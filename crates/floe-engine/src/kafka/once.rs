@@ -1,22 +1,48 @@
 //! Appending under an idempotency key: the same key gets the same answer on every process, and stores one time.
+//!
+//! A process claims the key in the log that all agree on ([`super::keys`]), stores the records, and says there where they went.
+//! Who comes second waits for that. If it doesn't come, the second goes on with the first one's attempt: it looks for what
+//! there is of it ([`super::search`]), and stores what is missing.
+//!
+//! **What this rests on:** nothing of an attempt is stored any more when it is taken over. Its holder hands the records to
+//! librdkafka within [`SEND_WITHIN`] or not at all, and that gives them up after [`DELIVERY_LIMIT_MS`]; what a broker had
+//! received by then and not yet stored is looked for as well. A process that is stopped between two instructions here for all
+//! that time, and then goes on, would store a second time.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use floe_broker::{MAX_IDEMPOTENCY_KEY_BYTES, NewRecord};
-use tokio::{sync::oneshot, time::Instant};
+use floe_broker::{Header, MAX_IDEMPOTENCY_KEY_BYTES, NewRecord};
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::{
-    Kafka,
-    agreed::{new_id, proposal},
-    append::Target,
+    agreed::{Agreed, new_id},
+    append::{Target, each_acknowledged, send},
     catalog::KafkaTopic,
-    keys::{Command, Outcome, Placed, TAKE_OVER_AFTER_MS, TOPIC},
-    transactions::{Job, Transactions},
+    cluster::Cluster,
+    keys::{ATTEMPT, Attempt, Command, Floor, Keys, Outcome, Placed, TOPIC, TOPIC_CONFIG},
+    limits::DELIVERY_LIMIT_MS,
+    native::OffsetQuery,
+    producer::Producer,
+    search::{self, Found},
 };
 use crate::{Appended, EngineError, IdempotencyKey, Placement};
 
 /// How long a repeat waits for the first one's answer.
 const WAIT_FOR_FIRST: Duration = Duration::from_secs(30);
+/// How long after its claim an attempt may send its records.
+const SEND_WITHIN: Duration = Duration::from_secs(6);
+/// An attempt whose holder hasn't said for so long what came of it is taken over, milliseconds: its records were sent and
+/// given up by then, with two seconds to spare.
+const TAKE_OVER_AFTER_MS: u64 = SEND_WITHIN.as_secs() * 1_000 + DELIVERY_LIMIT_MS + 2_000;
+/// Where a topic ends is asked for again when it is known for this long.
+const ENDS_FRESH: Duration = Duration::from_secs(1);
+/// How often a repeat looks whether it can go on with the first one's attempt.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An append under a key.
 pub(super) struct Keyed<'a> {
@@ -24,24 +50,67 @@ pub(super) struct Keyed<'a> {
     pub(super) records: Vec<NewRecord>,
     pub(super) targets: Vec<Target>,
     pub(super) key: IdempotencyKey,
-    pub(super) transactions: &'a Transactions,
+    pub(super) producer: &'a Producer,
 }
 
-impl Kafka {
-    pub(super) async fn append_once(&self, keyed: Keyed<'_>) -> Result<Appended, EngineError> {
+/// The keys, and who stores what has one.
+#[derive(Debug)]
+pub(super) struct Once {
+    cluster: Arc<Cluster>,
+    keys: Agreed<Keys>,
+    /// Where topics ended a moment ago, by their ids.
+    ends: Mutex<BTreeMap<u64, Ends>>,
+}
+
+/// Where a topic's partitions ended at some moment.
+#[derive(Clone, Debug)]
+struct Ends {
+    since: Instant,
+    of: Arc<[i64]>,
+}
+
+/// A claim in force.
+struct Claim {
+    attempt: Attempt,
+    holder: String,
+    /// When it was asked for.
+    since: Instant,
+}
+
+impl Once {
+    /// Begins to follow the keys, until it is stopped.
+    pub(super) fn follow(
+        cluster: &Arc<Cluster>,
+        producer: &Arc<Producer>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let machine = Keys::new(cluster.config.clock.clone());
+        let keys = Agreed::follow(cluster, producer, TOPIC, TOPIC_CONFIG, machine, stopping);
+        Self { cluster: Arc::clone(cluster), keys, ends: Mutex::default() }
+    }
+
+    /// Waits until the keys are known.
+    pub(super) async fn ready(&self) -> Result<(), EngineError> {
+        self.keys.ready().await.map(drop)
+    }
+
+    pub(super) async fn append(&self, keyed: Keyed<'_>) -> Result<Appended, EngineError> {
         if keyed.key.key.len() > MAX_IDEMPOTENCY_KEY_BYTES {
             let what = "bytes of an Idempotency-Key";
             return Err(EngineError::LimitReached { what, limit: MAX_IDEMPOTENCY_KEY_BYTES });
         }
-        let deadline = Instant::now() + WAIT_FOR_FIRST;
+        let deadline = tokio::time::Instant::now() + WAIT_FOR_FIRST;
         let mut over = None;
         loop {
-            let by = new_id();
-            match self.claim(keyed.topic, &keyed.key, &by, over.take()).await? {
-                Outcome::Claimed => return self.store_once(keyed, by).await,
-                Outcome::Stored(placed) => return Ok(replayed(placed)),
-                Outcome::Busy { by, .. } => {
-                    over = self.wait_for_first(keyed.topic, &keyed.key, by, deadline).await?;
+            let (claimed, holder) = (Instant::now(), new_id());
+            match self.claim(&keyed, &holder, over.take()).await? {
+                Outcome::Claimed { attempt, is_taken_over } => {
+                    let claim = Claim { attempt, holder, since: claimed };
+                    return self.store(keyed, claim, is_taken_over).await;
+                }
+                Outcome::Stored(placed) => return Ok(appended(placed, true)),
+                Outcome::Busy { holder, .. } => {
+                    over = self.wait_for_first(&keyed, holder, deadline).await?;
                 }
                 Outcome::Conflict | Outcome::Noted => {
                     let topic = keyed.topic.name.to_string();
@@ -53,78 +122,164 @@ impl Kafka {
 
     async fn claim(
         &self,
-        topic: &KafkaTopic,
-        key: &IdempotencyKey,
-        by: &str,
+        keyed: &Keyed<'_>,
+        holder: &str,
         over: Option<String>,
     ) -> Result<Outcome, EngineError> {
-        let now_ms = self.cluster.config.clock.now_ms();
         let command = Command::Claim {
-            topic_id: topic.id,
-            key: key.key.clone(),
-            fingerprint: key.fingerprint,
-            by: by.to_owned(),
-            now_ms,
+            topic_id: keyed.topic.id,
+            key: keyed.key.key.clone(),
+            fingerprint: keyed.key.fingerprint,
+            attempt: Attempt { id: holder.to_owned(), floors: self.floors(keyed).await? },
+            now_ms: self.cluster.config.clock.now_ms(),
             over,
         };
         self.keys.propose(None, command).await
     }
 
-    /// Waits until the claim in force is decided. Answers it when it is so old that it can be taken over.
+    /// Where the partitions end that the records are for, or did end a moment ago.
+    async fn floors(&self, keyed: &Keyed<'_>) -> Result<Vec<Floor>, EngineError> {
+        let ends = self.ends(keyed.topic).await?;
+        let mut floors: Vec<Floor> = keyed
+            .targets
+            .iter()
+            .map(|(partition, _)| (*partition, ends.get(*partition as usize).copied().unwrap_or(0)))
+            .collect();
+        floors.sort_unstable();
+        floors.dedup();
+        Ok(floors)
+    }
+
+    async fn ends(&self, topic: &KafkaTopic) -> Result<Arc<[i64]>, EngineError> {
+        let partitions = topic.partition_count();
+        let is_fresh = |ends: &Ends| ends.since.elapsed() < ENDS_FRESH;
+        if let Some(ends) = self.ends.lock().get(&topic.id)
+            && is_fresh(ends)
+            && ends.of.len() == partitions as usize
+        {
+            return Ok(Arc::clone(&ends.of));
+        }
+        let since = Instant::now();
+        let of: Arc<[i64]> = self.cluster.offsets(topic, 0..partitions, OffsetQuery::Latest).await?.into();
+        let mut known = self.ends.lock();
+        known.retain(|_, ends| is_fresh(ends));
+        known.insert(topic.id, Ends { since, of: Arc::clone(&of) });
+        Ok(of)
+    }
+
+    /// Waits until this claim is decided. Answers its holder if it can be taken over instead.
     async fn wait_for_first(
         &self,
-        topic: &KafkaTopic,
-        key: &IdempotencyKey,
+        keyed: &Keyed<'_>,
         first: String,
-        deadline: Instant,
+        deadline: tokio::time::Instant,
     ) -> Result<Option<String>, EngineError> {
+        let (topic_id, key) = (keyed.topic.id, &keyed.key);
         loop {
             let news = self.keys.news();
-            let state = self.keys.look(|keys| keys.state(topic.id, &key.key, key.fingerprint));
-            match state {
-                Some(Outcome::Busy { by, for_ms }) if by == first => {
-                    if for_ms >= TAKE_OVER_AFTER_MS {
+            match self.keys.look(|keys| keys.state(topic_id, &key.key, key.fingerprint)) {
+                Some(Outcome::Busy { holder, for_ms }) if holder == first => {
+                    if for_ms.is_none_or(|for_ms| for_ms >= TAKE_OVER_AFTER_MS) {
                         return Ok(Some(first));
                     }
                 }
                 _ => return Ok(None),
             }
-            if Instant::now() >= deadline {
+            let now = tokio::time::Instant::now();
+            if now >= deadline {
                 return Err(EngineError::OutcomeUnknown);
             }
-            let moment = Instant::now() + Duration::from_secs(1);
-            news.wait(moment.min(deadline)).await?;
+            news.wait(deadline.min(now + LOOK_AGAIN)).await?;
         }
     }
 
-    async fn store_once(&self, keyed: Keyed<'_>, by: String) -> Result<Appended, EngineError> {
-        let Keyed { topic, records, targets, key, transactions } = keyed;
-        let (topic_id, name, who) = (topic.id, key.key.clone(), by.clone());
-        let done = move |placements: &[Placement]| {
-            let placed = placements.iter().map(|at| (at.partition, at.offset, at.timestamp)).collect();
-            proposal(&Command::Done { topic_id, key: name.clone(), by: who.clone(), placed })
-        };
-        let (answer, stored) = oneshot::channel();
-        let note = Box::new(done);
-        let job = Job { topic: topic.name.clone(), records, targets, note, notes: TOPIC, answer };
-        let stored = match transactions.put(job) {
-            Ok(()) => stored.await.unwrap_or(Err(EngineError::OutcomeUnknown)),
-            Err(error) => Err(error),
-        };
-        match stored {
-            Ok(placements) => Ok(Appended { placements, replayed: false }),
-            Err(EngineError::OutcomeUnknown) => Err(EngineError::OutcomeUnknown),
-            Err(error) => {
-                let free = Command::Free { topic_id: topic.id, key: key.key, by };
-                // if this can't be told, the claim is taken over when it is old
-                let _ = self.keys.propose(None, free).await;
-                Err(error)
+    async fn store(
+        &self,
+        mut keyed: Keyed<'_>,
+        claim: Claim,
+        is_taken_over: bool,
+    ) -> Result<Appended, EngineError> {
+        let (topic, key) = (keyed.topic, std::mem::take(&mut keyed.key.key));
+        let mut stored = Found::new();
+        if is_taken_over {
+            match search::find(&self.cluster.config, topic, &claim.attempt).await {
+                Ok(found) => stored = found,
+                Err(error) => {
+                    tracing::debug!(topic = %topic.name, %error, "an attempt to store can't be taken over yet");
+                    self.tell(Command::Leave { topic_id: topic.id, key, holder: claim.holder }).await;
+                    return Err(EngineError::OutcomeUnknown);
+                }
             }
+            let (asked, found) = (keyed.records.len(), stored.len());
+            tracing::info!(topic = %topic.name, asked, found, "an attempt to store is taken over");
+        }
+        let is_stored = stored.len() >= keyed.records.len();
+        if !is_stored {
+            mark(&mut keyed.records, &claim.attempt.id);
+            let sent = match claim.since.elapsed() > SEND_WITHIN {
+                true => {
+                    Err(EngineError::Unavailable { why: "the cluster takes too long to agree".to_owned() })
+                }
+                false => send_missing(&keyed, &mut stored).await,
+            };
+            match sent {
+                Ok(()) => {}
+                Err(error) if stored.is_empty() && error != EngineError::OutcomeUnknown => {
+                    self.tell(Command::Free { topic_id: topic.id, key, holder: claim.holder }).await;
+                    return Err(error);
+                }
+                // what is stored in part, or may be, is for the repeat to complete
+                Err(_) => return Err(EngineError::OutcomeUnknown),
+            }
+        }
+        let placed: Vec<Placed> = stored.into_values().collect();
+        let done =
+            Command::Done { topic_id: topic.id, key, attempt: claim.attempt.id, placed: placed.clone() };
+        self.tell(done).await;
+        Ok(appended(placed, is_stored))
+    }
+
+    /// If it can't be told, a repeat finds out by itself.
+    async fn tell(&self, command: Command) {
+        if let Err(error) = self.keys.tell(command).await {
+            tracing::debug!(%error, "what came of an attempt to store can't be told");
         }
     }
 }
 
-fn replayed(placed: Vec<Placed>) -> Appended {
+/// Sends what isn't stored yet, and notes where it went.
+async fn send_missing(keyed: &Keyed<'_>, stored: &mut Found) -> Result<(), EngineError> {
+    let Keyed { topic, producer, .. } = keyed;
+    let missing: Vec<usize> =
+        (0..keyed.records.len()).filter(|number| !stored.contains_key(number)).collect();
+    let targets: Vec<Target> = missing.iter().map(|number| keyed.targets[*number]).collect();
+    let sent = send(producer, topic, missing.iter().map(|number| &keyed.records[*number]), &targets)?;
+    let mut failed = None;
+    for (number, placement) in
+        missing.into_iter().zip(each_acknowledged(producer, topic, sent, &targets).await)
+    {
+        match placement {
+            Ok(Placement { partition, offset, timestamp }) => {
+                stored.insert(number, (partition, offset, timestamp));
+            }
+            // the worst that can be said of one is said of all
+            Err(EngineError::OutcomeUnknown) => failed = Some(EngineError::OutcomeUnknown),
+            Err(error) => drop(failed.get_or_insert(error)),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Gives the records of an attempt its name, and their numbers.
+pub(super) fn mark(records: &mut [NewRecord], attempt: &str) {
+    for (number, record) in records.iter_mut().enumerate() {
+        record.headers.retain(|header| header.name != ATTEMPT);
+        let value = Some(format!("{attempt}.{number}").into());
+        record.headers.push(Header { name: ATTEMPT.into(), value });
+    }
+}
+
+fn appended(placed: Vec<Placed>, replayed: bool) -> Appended {
     let placement = |(partition, offset, timestamp)| Placement { partition, offset, timestamp };
-    Appended { placements: placed.into_iter().map(placement).collect(), replayed: true }
+    Appended { placements: placed.into_iter().map(placement).collect(), replayed }
 }

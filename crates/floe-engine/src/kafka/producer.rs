@@ -21,7 +21,7 @@ use super::{
     client::{KafkaConfig, KafkaConfigError, Told, drop_apart},
     cluster::refused,
     error::{about_topic, unavailable},
-    limits::{DELIVERY_LIMIT_MS, MAX_UNACKNOWLEDGED_BYTES, MAX_UNACKNOWLEDGED_RECORDS},
+    limits::{DELIVERY_LIMIT_MS, MAX_UNACKNOWLEDGED_BYTES, MAX_UNACKNOWLEDGED_RECORDS, TOPIC_MISSED_MS},
     native,
 };
 use crate::{EngineError, Placement};
@@ -46,8 +46,6 @@ pub(super) struct NotStored {
 pub(super) struct Producer {
     config: KafkaConfig,
     kind: Kind,
-    /// The name of its transactions, if it has some.
-    transactions: Option<String>,
     /// Made anew when librdkafka gives one up for good.
     inner: RwLock<Inner>,
     room: Arc<Semaphore>,
@@ -134,28 +132,26 @@ impl NotStored {
 }
 
 impl Producer {
-    pub(super) fn new(
-        config: KafkaConfig,
-        kind: Kind,
-        transactions: Option<String>,
-    ) -> Result<Self, KafkaConfigError> {
-        let inner =
-            RwLock::new(connect(&config, kind, transactions.as_deref()).map_err(|error| refused(&error))?);
+    pub(super) fn new(config: KafkaConfig, kind: Kind) -> Result<Self, KafkaConfigError> {
+        let inner = RwLock::new(connect(&config, kind).map_err(|error| refused(&error))?);
         let room = Arc::new(Semaphore::new(MAX_UNACKNOWLEDGED_BYTES));
-        Ok(Self { config, kind, transactions, inner, room })
+        Ok(Self { config, kind, inner, room })
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
         MAX_UNACKNOWLEDGED_BYTES - self.room.available_permits()
     }
 
-    pub(super) fn client(&self) -> Inner {
+    fn client(&self) -> Inner {
         Arc::clone(&self.inner.read())
     }
 
     /// Room for these records, or the refusal.
-    pub(super) fn reserve(&self, records: &[NewRecord]) -> Result<OwnedSemaphorePermit, EngineError> {
-        let weight: usize = records.iter().map(weight).sum();
+    pub(super) fn reserve<'a>(
+        &self,
+        records: impl Iterator<Item = &'a NewRecord>,
+    ) -> Result<OwnedSemaphorePermit, EngineError> {
+        let weight: usize = records.map(weight).sum();
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         Arc::clone(&self.room)
             .try_acquire_many_owned(weight)
@@ -215,24 +211,7 @@ impl Producer {
 
     /// Waits for an acknowledgement.
     pub(super) async fn acknowledged(&self, topic: &str, pending: Pending) -> Result<Placement, EngineError> {
-        self.told(topic, pending.await)
-    }
-
-    /// The same on a thread that may block.
-    pub(super) fn acknowledged_blocking(
-        &self,
-        topic: &str,
-        pending: Pending,
-    ) -> Result<Placement, EngineError> {
-        self.told(topic, pending.blocking_recv())
-    }
-
-    fn told(
-        &self,
-        topic: &str,
-        told: Result<Result<Placement, NotStored>, oneshot::error::RecvError>,
-    ) -> Result<Placement, EngineError> {
-        match told {
+        match pending.await {
             Ok(Ok(placement)) => Ok(placement),
             Ok(Err(not_stored)) => {
                 if not_stored.fatal {
@@ -248,7 +227,7 @@ impl Producer {
     fn renew_if_fatal(&self) {
         let mut inner = self.inner.write();
         let Some((code, why)) = inner.client().fatal_error() else { return };
-        match connect(&self.config, self.kind, self.transactions.as_deref()) {
+        match connect(&self.config, self.kind) {
             Ok(new) => {
                 tracing::warn!(%code, why, "the producer was given up by the cluster's client, and is made anew");
                 drop_apart(std::mem::replace(&mut *inner, new));
@@ -266,12 +245,14 @@ impl Producer {
     }
 }
 
-fn connect(config: &KafkaConfig, kind: Kind, transactions: Option<&str>) -> Result<Inner, KafkaError> {
+fn connect(config: &KafkaConfig, kind: Kind) -> Result<Inner, KafkaError> {
     let mut client = config.base();
     client
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("message.timeout.ms", DELIVERY_LIMIT_MS.to_string())
+        // a topic that was deleted is missed after this, and one that was just made known by then
+        .set("topic.metadata.propagation.max.ms", TOPIC_MISSED_MS.to_string())
         .set("linger.ms", "1")
         .set("queue.buffering.max.kbytes", (2 * MAX_UNACKNOWLEDGED_BYTES / 1024).to_string())
         .set("queue.buffering.max.messages", MAX_UNACKNOWLEDGED_RECORDS.to_string())
@@ -285,10 +266,6 @@ fn connect(config: &KafkaConfig, kind: Kind, transactions: Option<&str>) -> Resu
     match kind {
         Kind::Batches => {}
         Kind::Singles => drop(client.set("batch.num.messages", "1")),
-    }
-    if let Some(id) = transactions {
-        client.set("transactional.id", id).set("transaction.timeout.ms", "10000");
-        client.set("message.timeout.ms", "8000");
     }
     let made: ThreadedProducer<Acknowledgements, NoCustomPartitioner> =
         client.create_with_context(Acknowledgements(Told))?;

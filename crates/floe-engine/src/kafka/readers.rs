@@ -18,6 +18,7 @@ use super::{
     catalog::KafkaTopic,
     client::{KafkaConfig, Told, drop_apart},
     error::unavailable,
+    keys::ATTEMPT,
     limits::{MAX_READERS, READER_IDLE},
 };
 use crate::{Cursor, EngineError, StoredRecord};
@@ -224,7 +225,7 @@ impl Reader {
 }
 
 /// Whether the client will not go on by itself.
-fn is_over(error: &KafkaError) -> bool {
+pub(super) fn is_over(error: &KafkaError) -> bool {
     use rdkafka::error::RDKafkaErrorCode as Code;
     matches!(error, KafkaError::MessageConsumptionFatal(_))
         || matches!(
@@ -246,12 +247,13 @@ impl Drop for Reader {
     }
 }
 
-/// A message as a record; its cursor is set once its page is known.
+/// A message as a record, without what the engine adds for itself; its cursor is set once its page is known.
 pub(super) fn stored(message: &BorrowedMessage<'_>, topic_id: u64) -> StoredRecord {
     let copy = bytes::Bytes::copy_from_slice;
     let headers = message.headers().map_or_else(Vec::new, |headers| {
         headers
             .iter()
+            .filter(|header| header.key != ATTEMPT)
             .map(|header| Header { name: header.key.to_owned().into(), value: header.value.map(copy) })
             .collect()
     });

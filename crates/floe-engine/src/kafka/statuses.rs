@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    agreed::{Agreed, At, Machine, proposal},
+    agreed::{Agreed, At, Machine},
     cluster::Cluster,
     producer::Producer,
 };
@@ -52,7 +52,6 @@ impl Machine for ByMember {
 #[derive(Debug)]
 pub(super) struct Statuses {
     agreed: Agreed<ByMember>,
-    producer: Arc<Producer>,
     told: Mutex<HashMap<String, (Instant, Bytes)>>,
 }
 
@@ -63,7 +62,7 @@ impl Statuses {
         stopping: tokio::sync::watch::Receiver<bool>,
     ) -> Self {
         let agreed = Agreed::follow(cluster, producer, TOPIC, TOPIC_CONFIG, ByMember::default(), stopping);
-        Self { agreed, producer: Arc::clone(producer), told: Mutex::default() }
+        Self { agreed, told: Mutex::default() }
     }
 
     /// Tells others, unless they were told just now or know it.
@@ -77,9 +76,8 @@ impl Statuses {
             told.insert(member.to_owned(), (Instant::now(), status.clone()));
         }
         let status = String::from_utf8_lossy(status).into_owned();
-        let say = proposal(&Say { group: group.to_owned(), member: member.to_owned(), status });
         // whether it arrives is of no consequence
-        let _ = self.producer.send(TOPIC, 0, &say, 0, None);
+        let _ = self.agreed.say(Say { group: group.to_owned(), member: member.to_owned(), status });
     }
 
     /// What a member of another process said last.

@@ -13,7 +13,7 @@ use std::{
 use floe_engine::{Clock, Engine, EngineError, KafkaConfig, StorageState};
 use floe_testkit::services::{Kafka, Traffic, free_port};
 
-use crate::stage::{append_of, make, read_all, record, texts, until};
+use crate::stage::{PATIENCE, append_of, keyed, make, put, read_all, record, record_in, texts, until};
 
 fn open(bootstrap: String) -> Engine {
     let config = KafkaConfig {
@@ -143,5 +143,42 @@ async fn connections_are_cut_under_load() {
     })
     .await;
     drop(kafka);
+    engine.close();
+}
+
+/// An answer that is lost leaves it open whether the record is stored; under a key a repeat stores it once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_after_an_outage_stores_once() {
+    let (kafka, engine) = started().await;
+    make(&engine, "t", 2).await;
+    put(&engine, "t", vec![record_in(0, "first")]).await;
+    let append = || keyed(append_of("t", vec![record_in(0, "a"), record_in(1, "b")]), "key", 1);
+    for kills in 0..2 {
+        let sending = tokio::spawn({
+            let (engine, append) = (engine.clone(), append());
+            async move { engine.append(append).await }
+        });
+        tokio::task::block_in_place(|| {
+            kafka.kill();
+            kafka.restart();
+        });
+        if let Err(error) = sending.await.unwrap() {
+            assert!(is_away(&error), "{kills}: {error}");
+        }
+    }
+    let repeated = async {
+        loop {
+            match engine.append(append()).await {
+                Ok(answer) => return answer,
+                Err(error) => assert!(is_away(&error), "{error}"),
+            }
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, repeated).await.expect("the repeat is answered");
+    let stored = read_all(&engine, "t").await;
+    assert_eq!(texts(&stored).iter().filter(|value| *value == "a").count(), 1, "{stored:?}");
+    assert_eq!(texts(&stored).iter().filter(|value| *value == "b").count(), 1, "{stored:?}");
+    assert!(stored.iter().all(|record| record.headers.is_empty()), "{stored:?}");
+    assert_eq!(answer.placements.len(), 2);
     engine.close();
 }

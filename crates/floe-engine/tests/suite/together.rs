@@ -152,6 +152,23 @@ async fn a_key_is_used_once_wherever_it_is_sent() {
     two.close();
 }
 
+/// Also while a process still believes in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_deleted_elsewhere_is_not_found() {
+    let (one, two, _cluster) = two().await;
+    make(&one, "t", 1).await;
+    put(&one, "t", vec![record("", "1")]).await;
+    two.delete_topic("t").await.unwrap();
+    let gone = EngineError::TopicNotFound { topic: "t".into() };
+    assert_eq!(one.append(append_of("t", vec![record("", "2")])).await.unwrap_err(), gone);
+    make(&two, "t", 1).await;
+    until("the new one is known", async || one.append(append_of("t", vec![record("", "3")])).await.is_ok())
+        .await;
+    assert_eq!(texts(&read_all(&two, "t").await), ["3"]);
+    one.close();
+    two.close();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_and_topics_are_known_everywhere() {
     let (one, two, _cluster) = two().await;

@@ -119,6 +119,12 @@ pub(crate) async fn a_time_finds_its_record(stage: &Stage) {
         assert_eq!(engine.offset_for("t", 0, OffsetSpec::Latest).await.unwrap(), 10);
         assert_eq!(engine.offset_for("t", 0, OffsetSpec::Offset(10)).await.unwrap(), 10);
     }
+    let engine = stage.engine();
+    put(&engine, "t", vec![record_in(1, "more")]).await;
+    for (partition, end) in [(0, 10), (1, 11)] {
+        let found = engine.offset_for("t", partition, OffsetSpec::Time(at(1_000))).await.unwrap();
+        assert_eq!(found, end, "a time to come is the end of its own partition");
+    }
 }
 
 /// Random appends to random partitions, read in pages of random sizes while they come: every record once, those of a
