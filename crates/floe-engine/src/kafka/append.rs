@@ -1,5 +1,7 @@
 //! Appending: every record checked before the first is sent, so that a refusal stores nothing.
 
+use std::time::Instant;
+
 use floe_broker::{Acks, NewRecord, batch::BatchBuilder, partition_for_key};
 
 use super::{
@@ -21,6 +23,7 @@ pub(super) type Target = (u32, i64);
 
 impl Kafka {
     pub(crate) async fn append(&self, append: Append) -> Result<Appended, EngineError> {
+        let began = Instant::now();
         self.check_open()?;
         let topic = self.cluster.topic(&append.topic).await?;
         let settings = self.settings(&topic).await?;
@@ -32,7 +35,7 @@ impl Kafka {
         let targets = self.targets(&topic, &settings, &records)?;
         let producer = if takes_batches(&settings) { &*self.producer } else { &self.singles };
         if let Some(key) = append.idempotency {
-            return self.once.append(Keyed { topic: &topic, records, targets, key, producer }).await;
+            return self.once.append(Keyed { topic: &topic, records, targets, key, producer, began }).await;
         }
         let sent = send(producer, &topic, &records, &targets)?;
         if append.acks.unwrap_or(settings.floe.acks()) == Acks::None {

@@ -1,6 +1,6 @@
 //! How clients of the cluster are made, and what they tell of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use floe_broker::Clock;
 use rdkafka::{
@@ -22,6 +22,10 @@ pub struct KafkaConfig {
     pub replication_factor: Option<i32>,
     /// What this process calls itself to the cluster.
     pub client_id: String,
+    /// How long a repeat under an idempotency key waits for what comes of the first request; [`KafkaConfig::REPEATS_WAIT`],
+    /// unless the process may be stopped as soon as it has answered. What this and the 21 s after it add up to has to be over
+    /// by then: a record that goes out when the process goes on would be one too many.
+    pub repeats_wait: Duration,
     /// Time.
     pub clock: Clock,
 }
@@ -47,6 +51,9 @@ pub enum KafkaConfigError {
 }
 
 impl KafkaConfig {
+    /// Long enough for the first attempt to be taken over, if nobody says what came of it.
+    pub const REPEATS_WAIT: Duration = Duration::from_secs(30);
+
     /// The properties that may be set: how to reach and trust the brokers, and how to compress. What the engine's promises
     /// rest on (acknowledgements, idempotence, isolation, commits) can't be changed.
     pub const PROPERTIES: &'static [&'static str] = &[

@@ -7,7 +7,8 @@
 //! **What this rests on:** nothing of an attempt is stored any more when it is taken over. Its holder hands the records to
 //! librdkafka within [`SEND_WITHIN`] or not at all, and that gives them up after [`DELIVERY_LIMIT_MS`]; what a broker had
 //! received by then and not yet stored is looked for as well. A process that is stopped between two instructions here for all
-//! that time, and then goes on, would store a second time.
+//! that time, and then goes on, would store a second time. (So would one that is stopped as a habit, while records wait to be
+//! sent: [`super::KafkaConfig::repeats_wait`] is for those.)
 
 use std::{
     collections::BTreeMap,
@@ -32,8 +33,6 @@ use super::{
 };
 use crate::{Appended, EngineError, IdempotencyKey, Placement};
 
-/// How long a repeat waits for the first one's answer.
-const WAIT_FOR_FIRST: Duration = Duration::from_secs(30);
 /// How long after its claim an attempt may send its records.
 const SEND_WITHIN: Duration = Duration::from_secs(6);
 /// An attempt whose holder hasn't said for so long what came of it is taken over, milliseconds: its records were sent and
@@ -51,6 +50,8 @@ pub(super) struct Keyed<'a> {
     pub(super) targets: Vec<Target>,
     pub(super) key: IdempotencyKey,
     pub(super) producer: &'a Producer,
+    /// When the append was asked for.
+    pub(super) began: Instant,
 }
 
 /// The keys, and who stores what has one.
@@ -99,7 +100,7 @@ impl Once {
             let what = "bytes of an Idempotency-Key";
             return Err(EngineError::LimitReached { what, limit: MAX_IDEMPOTENCY_KEY_BYTES });
         }
-        let deadline = tokio::time::Instant::now() + WAIT_FOR_FIRST;
+        let deadline = keyed.began + self.cluster.config.repeats_wait;
         let mut over = None;
         loop {
             let (claimed, holder) = (Instant::now(), new_id());
@@ -172,24 +173,23 @@ impl Once {
         &self,
         keyed: &Keyed<'_>,
         first: String,
-        deadline: tokio::time::Instant,
+        deadline: Instant,
     ) -> Result<Option<String>, EngineError> {
         let (topic_id, key) = (keyed.topic.id, &keyed.key);
         loop {
             let news = self.keys.news();
-            match self.keys.look(|keys| keys.state(topic_id, &key.key, key.fingerprint)) {
-                Some(Outcome::Busy { holder, for_ms }) if holder == first => {
-                    if for_ms.is_none_or(|for_ms| for_ms >= TAKE_OVER_AFTER_MS) {
-                        return Ok(Some(first));
-                    }
-                }
+            let for_ms = match self.keys.look(|keys| keys.state(topic_id, &key.key, key.fingerprint)) {
+                Some(Outcome::Busy { holder, for_ms }) if holder == first => for_ms,
                 _ => return Ok(None),
-            }
-            let now = tokio::time::Instant::now();
+            };
+            let now = Instant::now();
             if now >= deadline {
                 return Err(EngineError::OutcomeUnknown);
             }
-            news.wait(deadline.min(now + LOOK_AGAIN)).await?;
+            if for_ms.is_none_or(|for_ms| for_ms >= TAKE_OVER_AFTER_MS) {
+                return Ok(Some(first));
+            }
+            news.wait(deadline.min(now + LOOK_AGAIN).into()).await?;
         }
     }
 
@@ -216,7 +216,9 @@ impl Once {
         let is_stored = stored.len() >= keyed.records.len();
         if !is_stored {
             mark(&mut keyed.records, &claim.attempt.id);
-            let sent = match claim.since.elapsed() > SEND_WITHIN {
+            let is_late = claim.since.elapsed() > SEND_WITHIN
+                || keyed.began.elapsed() > self.cluster.config.repeats_wait + SEND_WITHIN;
+            let sent = match is_late {
                 true => {
                     Err(EngineError::Unavailable { why: "the cluster takes too long to agree".to_owned() })
                 }

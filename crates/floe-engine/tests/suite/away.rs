@@ -21,6 +21,7 @@ fn open(bootstrap: String) -> Engine {
         properties: BTreeMap::new(),
         replication_factor: None,
         client_id: "away".to_owned(),
+        repeats_wait: KafkaConfig::REPEATS_WAIT,
         clock: Clock::system(),
     };
     Engine::open_kafka(&config).unwrap()

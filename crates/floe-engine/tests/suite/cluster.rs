@@ -54,6 +54,7 @@ impl Cluster {
             properties: BTreeMap::new(),
             replication_factor: None,
             client_id: "contract".to_owned(),
+            repeats_wait: KafkaConfig::REPEATS_WAIT,
             clock,
         };
         Engine::open_kafka(&config).unwrap()

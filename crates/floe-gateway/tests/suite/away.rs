@@ -21,6 +21,7 @@ async fn started() -> Floe {
         properties: BTreeMap::new(),
         replication_factor: None,
         client_id: "away".to_owned(),
+        repeats_wait: KafkaConfig::REPEATS_WAIT,
         clock: Clock::system(),
     };
     let engine = Engine::open_kafka(&config).unwrap();

@@ -70,6 +70,7 @@ pub(crate) async fn run(
         properties: properties.into_iter().collect(),
         replication_factor,
         client_id: "floe-migrate".to_owned(),
+        repeats_wait: KafkaConfig::REPEATS_WAIT,
         clock: Clock::system(),
     };
     let cluster = Engine::open_kafka(&config).map_err(|why| exit::usage(format!("--to: {why}")))?;

@@ -28,6 +28,7 @@ pub(super) fn kafka(settings: &Settings) -> anyhow::Result<Engine> {
         properties: kafka.client.clone(),
         replication_factor: kafka.replication_factor,
         client_id: "floe".to_owned(),
+        repeats_wait: KafkaConfig::REPEATS_WAIT,
         clock: Clock::system(),
     };
     Engine::open_kafka(&config).map_err(|why| exit::usage(format!("kafka: {why}")))
