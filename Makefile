@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run demo test bench lint fmt setup-build setup-test
+.PHONY: run demo cluster-demo test bench lint fmt setup-build setup-test
 
 run: setup-build ## Build Floe and start it on ./floe-data, on loopback
 	$(CARGO) build --release -p floe
@@ -12,6 +12,13 @@ run: setup-build ## Build Floe and start it on ./floe-data, on loopback
 demo: setup-build ## A full tour by itself: load, crash, restart, verify; exit 0 only if all holds
 	$(CARGO) build --release -p floe
 	target/release/floe demo
+
+# How long the load of the cluster's demo lasts.
+FLOE_CLUSTER_SECONDS ?= 180
+
+cluster-demo: setup-build setup-test ## The same over Kafka: two gateways, three workers, and what is killed among them
+	FLOE_CLUSTER_SECONDS=$(FLOE_CLUSTER_SECONDS) $(CARGO) test -q --release -p floe --test suite -- \
+		--exact cluster::faults::a_cluster_loses_nothing_whatever_is_killed --nocapture
 
 test: setup-build setup-test ## All tests, with real clients
 	scripts/test.sh

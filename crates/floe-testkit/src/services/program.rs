@@ -7,7 +7,7 @@ use std::{
     net::TcpListener,
     os::{fd::OwnedFd, unix::process::CommandExt},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, LazyLock, mpsc},
     time::{Duration, Instant},
 };
@@ -140,13 +140,13 @@ impl Program {
         self.signal(Signal::CONT);
     }
 
-    /// SIGTERM, which asks it to end in good order. Returns when it has.
-    pub fn end(&mut self) {
+    /// SIGTERM, which asks it to end in good order. Returns how it did.
+    pub fn end(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         if let Ok(process) = pidfd_open(pid(self.child.id()), PidfdFlags::empty()) {
             assert!(is_gone(&process), "{} is still there after SIGTERM", self.name);
         }
-        let _ = self.child.wait();
+        self.child.wait().unwrap_or_else(|error| panic!("{} can't be waited for: {error}", self.name))
     }
 
     /// SIGKILL, to it and its children, as when the machine's memory has run out. Returns when all are gone.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod client_commands;
+mod cluster;
 mod crash;
 mod examples;
 mod live_page;

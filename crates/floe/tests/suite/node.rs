@@ -1,6 +1,6 @@
 //! The built program as processes that a test kills and starts again: servers on ports of their own, and workers.
 
-use std::{cell::RefCell, path::Path, time::Duration};
+use std::{path::Path, process::ExitStatus, sync::Mutex, time::Duration};
 
 use floe_load::http::{Client, Target};
 use floe_testkit::services::{Program, command, free_port};
@@ -18,8 +18,8 @@ pub(crate) struct Node {
     name: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    program: RefCell<Option<Program>>,
-    /// Of a server: where it is, before and after a restart. Of a worker: its server.
+    program: Mutex<Option<Program>>,
+    /// Of a server: where it is, before and after a restart. Of a worker: its server, if it has one.
     pub(crate) url: String,
 }
 
@@ -37,6 +37,18 @@ impl Node {
         Self::start_new(name, &arguments, environment, server.url.clone())
     }
 
+    /// Starts a gateway to the cluster that the environment names, on a port that stays its own.
+    pub(crate) fn gateway(name: &str, environment: &[(&str, String)]) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let arguments = ["serve", "--http", &address, "--services", "http"];
+        Self::start_new(name, &arguments, environment, format!("http://{address}"))
+    }
+
+    /// Starts a worker of the pipelines of the cluster that the environment names.
+    pub(crate) fn cluster_worker(name: &str, environment: &[(&str, String)]) -> Self {
+        Self::start_new(name, &["serve", "--services", "pipelines"], environment, String::new())
+    }
+
     fn start_new(name: &str, arguments: &[&str], environment: &[(&str, String)], url: String) -> Self {
         let node = Self {
             name: name.to_owned(),
@@ -45,7 +57,7 @@ impl Node {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect(),
-            program: RefCell::new(None),
+            program: Mutex::new(None),
             url,
         };
         node.start();
@@ -55,15 +67,21 @@ impl Node {
     /// SIGKILL.
     pub(crate) fn kill(&self) {
         // dropping it kills
-        drop(self.program.borrow_mut().take());
+        drop(self.program.lock().unwrap().take());
+    }
+
+    /// SIGTERM; returns how it ended. None if it wasn't running.
+    pub(crate) fn stop(&self) -> Option<ExitStatus> {
+        let mut program = self.program.lock().unwrap().take()?;
+        Some(program.end())
     }
 
     /// Starts it as before; returns when it is ready.
     pub(crate) fn start(&self) {
         let mut command = command(Path::new(env!("CARGO_BIN_EXE_floe")), None);
-        let foreign = ["POSTGRES_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT"];
+        let foreign = ["FLOE_", "KAFKA_", "POSTGRES_", "REDIS_"];
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("FLOE_") || foreign.iter().any(|foreign| name == *foreign) {
+            if foreign.iter().any(|foreign| name.to_string_lossy().starts_with(foreign)) {
                 command.env_remove(name);
             }
         }
@@ -72,7 +90,7 @@ impl Node {
         command.current_dir(env!("CARGO_TARGET_TMPDIR"));
         let program = Program::start(&self.name, command);
         program.wait_for_line("ready in", PATIENCE).unwrap();
-        *self.program.borrow_mut() = Some(program);
+        *self.program.lock().unwrap() = Some(program);
     }
 
     /// Kills and starts it.
@@ -84,6 +102,24 @@ impl Node {
     /// A request that is answered; status and JSON (null without).
     pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         self.try_ask(method, path, body).await.unwrap()
+    }
+
+    /// A request that is answered with this status; its JSON (null without). Without a body if that is null.
+    #[track_caller]
+    pub(crate) fn says(
+        &self,
+        status: u16,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        async move {
+            let (found, said) = self.ask(method, path, &text).await;
+            assert_eq!(found, status, "at {caller}: {method} {path}: {said}");
+            said
+        }
     }
 
     /// A request, whatever comes of it.
@@ -105,7 +141,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if let Some(program) = self.program.get_mut()
+        if let Ok(Some(program)) = self.program.get_mut()
             && std::thread::panicking()
         {
             let said = program.said();

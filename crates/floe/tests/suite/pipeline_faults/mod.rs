@@ -2,8 +2,8 @@
 //! event that was acknowledged is in the table once, every watcher sees it once, and what can't be stored is a dead letter.
 
 mod outages;
-mod senders;
-mod watcher;
+pub(crate) mod senders;
+pub(crate) mod watcher;
 
 use std::{collections::BTreeSet, path::PathBuf, process::Command, time::Duration};
 
@@ -126,7 +126,7 @@ impl Stage {
         for watching in &mut watchers {
             watching.progress.wait_for(|seen| *seen >= plan.events).await.unwrap();
         }
-        self.is_at_rest().await;
+        rest(&self.server).await;
         finish.send(true).unwrap();
         for watching in watchers {
             watching.task.await.unwrap().assert_flawless();
@@ -138,21 +138,8 @@ impl Stage {
         self.dead_letters_are(plan.poison()).await;
     }
 
-    async fn is_at_rest(&self) {
-        until("accepted == processed + dead_lettered", async || {
-            let Ok((200, status)) = self.server.try_ask("GET", "/get_status", "").await else { return false };
-            let of = |name: &str| status[name].as_u64().unwrap();
-            of("lag") == 0 && of("in_flight") == 0 && of("accepted") == of("processed") + of("dead_lettered")
-        })
-        .await;
-        until("ready is ok again", async || self.server.is_ready_with("ok", "").await).await;
-    }
-
     async fn dead_letters_are(&self, poison: usize) {
-        let path = "/topics/dlq.events-store/records?offset=earliest&limit=10000";
-        let (status, page) = self.server.ask("GET", path, "").await;
-        assert_eq!(status, 200, "{page}");
-        let ids: Vec<String> = page["records"].as_array().unwrap().iter().map(id_of).collect();
+        let ids = dead_letters(&self.server).await;
         let different: BTreeSet<&String> = ids.iter().collect();
         let sent: BTreeSet<String> = (0..poison).map(|number| format!("poison-{number}")).collect();
         assert_eq!(different, sent.iter().collect());
@@ -160,18 +147,36 @@ impl Stage {
     }
 }
 
+/// Waits until all that was accepted is dealt with, and all is well.
+pub(crate) async fn rest(server: &Node) {
+    until("accepted == processed + dead_lettered", async || {
+        let Ok((200, status)) = server.try_ask("GET", "/get_status", "").await else { return false };
+        let of = |name: &str| status[name].as_u64().unwrap();
+        of("lag") == 0 && of("in_flight") == 0 && of("accepted") == of("processed") + of("dead_lettered")
+    })
+    .await;
+    until("ready is ok again", async || server.is_ready_with("ok", "").await).await;
+}
+
+/// The ids of the events that could not be stored.
+pub(crate) async fn dead_letters(server: &Node) -> Vec<String> {
+    let path = "/topics/dlq.events-store/records?offset=earliest&limit=10000";
+    let page = server.says(200, "GET", path, &Value::Null).await;
+    page["records"].as_array().unwrap().iter().map(id_of).collect()
+}
+
 fn id_of(record: &Value) -> String {
     record["value"]["id"].as_str().unwrap().to_owned()
 }
 
 /// A watcher on its way.
-struct Watching {
-    progress: watch::Receiver<usize>,
-    task: JoinHandle<Seen>,
+pub(crate) struct Watching {
+    pub(crate) progress: watch::Receiver<usize>,
+    pub(crate) task: JoinHandle<Seen>,
 }
 
 impl Watching {
-    fn start(server: &Node, awaited: &Awaited, finished: &watch::Receiver<bool>) -> Self {
+    pub(crate) fn start(server: &Node, awaited: &Awaited, finished: &watch::Receiver<bool>) -> Self {
         let (tell, progress) = watch::channel(0);
         let task = tokio::spawn(watch_events(server.url.clone(), awaited.clone(), tell, finished.clone()));
         Self { progress, task }

@@ -67,7 +67,7 @@ async fn send_lane(mut client: Client, plan: Plan, lane: usize, mut seen: watch:
     }
 }
 
-fn event(prefix: &str, number: usize) -> String {
+pub(crate) fn event(prefix: &str, number: usize) -> String {
     let (user, amount) = (number % 500, number % 97);
     let kind = if number.is_multiple_of(3) { "purchase" } else { "view" };
     format!(
@@ -76,7 +76,7 @@ fn event(prefix: &str, number: usize) -> String {
 }
 
 /// Accepted at the door that asks for no schema, and refused by the pipeline.
-fn poison(number: usize) -> String {
+pub(crate) fn poison(number: usize) -> String {
     format!(
         r#"{{"id":"poison-{number}","event_type":"purchase","user_id":"u-1","data":{{"amount":"a lot"}}}}"#
     )

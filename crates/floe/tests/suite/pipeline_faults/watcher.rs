@@ -19,28 +19,28 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Which events are awaited: `counts[at]` of those with the prefix `prefixes[at]`.
 #[derive(Clone, Debug)]
-pub(super) struct Awaited {
-    pub(super) prefixes: Vec<&'static str>,
-    pub(super) counts: Vec<usize>,
+pub(crate) struct Awaited {
+    pub(crate) prefixes: Vec<&'static str>,
+    pub(crate) counts: Vec<usize>,
 }
 
 /// What a watcher saw.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     awaited: Awaited,
     seen: Vec<Vec<bool>>,
     cursor: String,
     /// Different events.
-    pub(super) events: usize,
+    pub(crate) events: usize,
     /// Events that came again.
-    pub(super) repeats: Vec<String>,
+    pub(crate) repeats: Vec<String>,
     /// Events that nobody awaited.
-    pub(super) strangers: Vec<String>,
+    pub(crate) strangers: Vec<String>,
     /// Events that were looked up the moment they arrived, and there.
-    pub(super) found: usize,
+    pub(crate) found: usize,
     /// And those that were not.
-    pub(super) missing: Vec<String>,
-    pub(super) connections: usize,
+    pub(crate) missing: Vec<String>,
+    pub(crate) connections: usize,
 }
 
 #[derive(Deserialize)]
@@ -51,7 +51,7 @@ struct Frame<'a> {
 }
 
 /// Watches from the beginning until `finish` says so; tells `progress` how many different events it has seen.
-pub(super) async fn watch(
+pub(crate) async fn watch(
     url: String,
     awaited: Awaited,
     progress: watch::Sender<usize>,
@@ -128,17 +128,22 @@ impl Seen {
         }
     }
 
-    /// Every event once, and each there when it was looked up.
-    pub(super) fn assert_flawless(&self) {
+    /// What is not as it should be: every event once, and each there when it was looked up.
+    pub(crate) fn flaws(&self) -> Vec<String> {
         let all: usize = self.awaited.counts.iter().sum();
-        assert_eq!(self.events, all, "different events seen, over {} connections", self.connections);
-        assert!(self.repeats.is_empty(), "seen again: {:?}", &self.repeats[..self.repeats.len().min(20)]);
-        assert!(
-            self.strangers.is_empty(),
-            "nobody sent: {:?}",
-            &self.strangers[..self.strangers.len().min(20)]
-        );
-        assert!(self.missing.is_empty(), "seen before they were readable: {:?}", self.missing);
-        assert!(self.found > all / LOOK_UP_EACH / 2, "only {} could be looked up", self.found);
+        let few = |ids: &[String]| format!("{:?}", &ids[..ids.len().min(20)]);
+        let found = [
+            (self.events != all).then(|| format!("{} of {all} seen", self.events)),
+            (!self.repeats.is_empty()).then(|| format!("seen again: {}", few(&self.repeats))),
+            (!self.strangers.is_empty()).then(|| format!("nobody sent: {}", few(&self.strangers))),
+            (!self.missing.is_empty()).then(|| format!("seen before readable: {}", few(&self.missing))),
+            (self.found <= all / LOOK_UP_EACH / 2).then(|| format!("only {} could be looked up", self.found)),
+        ];
+        found.into_iter().flatten().collect()
+    }
+
+    pub(crate) fn assert_flawless(&self) {
+        let flaws = self.flaws();
+        assert!(flaws.is_empty(), "over {} connections: {}", self.connections, flaws.join("; "));
     }
 }
