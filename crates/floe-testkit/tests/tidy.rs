@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("floe-store", &[]),
     ("floe-pipeline", &["floe-engine", "floe-store", "floe-transform"]),
     ("floe-gateway", &["floe-engine", "floe-live", "floe-pipeline", "floe-store", "floe-transform"]),
+    ("floe-lambda", &["floe-engine", "floe-gateway"]),
     ("floe-load", &[]),
     ("floe-testkit", &["floe-journal"]),
     (

@@ -60,6 +60,8 @@ struct Pair {
     service: TcpStream,
     /// What comes from the service next is not passed on, and the connection cut.
     trapped: AtomicBool,
+    /// Nothing is passed on any more, and nobody is told.
+    forgotten: AtomicBool,
 }
 
 impl Proxy {
@@ -113,6 +115,14 @@ impl Proxy {
         self.state.change.notify_all();
     }
 
+    /// Nothing gets through any more on the connections that are open, and neither end is told, as on a path that has
+    /// forgotten them. New ones are as they were.
+    pub fn forget(&self) {
+        for pair in &self.state.road.lock().open {
+            pair.forgotten.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// The next request with these bytes in it reaches the service and is answered, but the connection is cut before
     /// the client gets the answer: it can't know whether it was done. The bytes have to arrive in one piece.
     pub fn lose_answer_to(&self, request: &[u8]) {
@@ -160,7 +170,12 @@ impl State {
         let service = TcpStream::connect(self.to)?;
         client.set_nodelay(true)?;
         service.set_nodelay(true)?;
-        let pair = Arc::new(Pair { client, service, trapped: AtomicBool::new(false) });
+        let pair = Arc::new(Pair {
+            client,
+            service,
+            trapped: AtomicBool::new(false),
+            forgotten: AtomicBool::new(false),
+        });
         let mut road = self.road.lock();
         road.open.retain(|pair| Arc::strong_count(pair) > 1);
         if road.traffic == Traffic::Refused || road.open.len() == CONNECTIONS_MAX {
@@ -187,6 +202,9 @@ impl State {
                 return Ok(());
             }
             self.wait_until_it_flows();
+            if pair.forgotten.load(Ordering::SeqCst) {
+                continue;
+            }
             let bytes = &buffer[..count];
             let mut road = self.road.lock();
             if let Some(trap) = &road.trap
@@ -208,6 +226,9 @@ impl State {
                 return Ok(());
             }
             self.wait_until_it_flows();
+            if pair.forgotten.load(Ordering::SeqCst) {
+                continue;
+            }
             if pair.trapped.load(Ordering::SeqCst) {
                 self.lost.fetch_add(1, Ordering::SeqCst);
                 return Ok(());
