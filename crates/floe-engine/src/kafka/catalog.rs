@@ -17,7 +17,10 @@ use floe_broker::{TopicConfig, TopicName};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
-use super::{limits::TOPIC_FRESH, native::TopicFacts};
+use super::{
+    limits::{STICKY, TOPIC_FRESH},
+    native::TopicFacts,
+};
 use crate::EngineError;
 
 /// A topic, for as long as it is the same.
@@ -26,11 +29,18 @@ pub(super) struct KafkaTopic {
     pub(super) name: Arc<str>,
     pub(super) id: u64,
     partitions: AtomicU32,
-    /// Keyless records of one append go to one partition; of the next to another.
-    next_sticky: AtomicU32,
+    sticky: Mutex<Sticky>,
     gone: watch::Sender<bool>,
     settings: Mutex<Option<Known<Arc<TopicSettings>>>>,
     leaders: Mutex<Vec<i32>>,
+}
+
+/// The partition that keyless records go to for the moment. Those that come together share batches there; spread over all, each
+/// would be a request of its own (KIP-480).
+#[derive(Debug)]
+struct Sticky {
+    partition: u32,
+    since: Instant,
 }
 
 /// A topic's settings in force.
@@ -63,7 +73,8 @@ impl KafkaTopic {
             name: name.into(),
             id: facts.id,
             partitions: AtomicU32::new(u32::try_from(facts.leaders.len()).unwrap_or(u32::MAX)),
-            next_sticky: AtomicU32::new(0),
+            // processes that start together shouldn't all begin with the same one
+            sticky: Mutex::new(Sticky { partition: rand::random(), since: Instant::now() }),
             gone: watch::Sender::new(false),
             settings: Mutex::new(None),
             leaders: Mutex::new(facts.leaders),
@@ -95,9 +106,13 @@ impl KafkaTopic {
         Ok(partition..partition + 1)
     }
 
-    /// The partition of the next append of keyless records.
+    /// The partition for all keyless records of one append.
     pub(super) fn sticky(&self) -> u32 {
-        self.next_sticky.fetch_add(1, Ordering::Relaxed) % self.partition_count().max(1)
+        let mut sticky = self.sticky.lock();
+        if sticky.since.elapsed() >= STICKY {
+            *sticky = Sticky { partition: sticky.partition.wrapping_add(1), since: Instant::now() };
+        }
+        sticky.partition % self.partition_count().max(1)
     }
 
     /// Turns true when the topic is deleted.

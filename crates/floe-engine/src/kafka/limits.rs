@@ -16,6 +16,8 @@ pub(super) const MAX_UNACKNOWLEDGED_BYTES: usize = 64 << 20;
 pub(super) const MAX_UNACKNOWLEDGED_RECORDS: usize = 500_000;
 /// What is known of a topic is believed for this long.
 pub(super) const TOPIC_FRESH: Duration = Duration::from_secs(1);
+/// Keyless records go to the same partition for this long, as librdkafka has it.
+pub(super) const STICKY: Duration = Duration::from_millis(10);
 /// A topic's settings are believed for this long.
 pub(super) const CONFIG_FRESH: Duration = Duration::from_secs(5);
 /// How often the cluster is asked whether it is there.
