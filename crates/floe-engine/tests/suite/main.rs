@@ -8,6 +8,7 @@ mod cluster;
 mod contract;
 mod crash;
 mod gate;
+mod secured;
 mod stage;
 mod together;
 

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use super::program::{command, find_program};
 
 /// Tests want a quick start and many servers beside each other, not the speed of one that has run for long.
-const VM_OPTIONS: [&str; 8] = [
+const QUICK: [&str; 8] = [
     "-Xms64m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
@@ -19,6 +19,18 @@ const VM_OPTIONS: [&str; 8] = [
     "-XX:-UsePerfData",
     "-Xshare:auto",
     // what the virtual machine has to say itself, it would say in the middle of what a tool prints
+    "-Xlog:disable",
+    "-Djava.awt.headless=true",
+];
+/// Figures want what users have: the options of Kafka's own start script.
+const AS_SHIPPED: [&str; 9] = [
+    "-Xms1g",
+    "-Xmx1g",
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
     "-Xlog:disable",
     "-Djava.awt.headless=true",
 ];
@@ -33,6 +45,16 @@ const ARCHIVE: &str = "classes.jsa";
 pub(super) struct Jars {
     folder: PathBuf,
     java: PathBuf,
+    pub(super) machine: Machine,
+}
+
+/// What a virtual machine is tuned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Machine {
+    /// A quick start in little memory.
+    Quick,
+    /// Long running, as Kafka ships it.
+    AsShipped,
 }
 
 impl Jars {
@@ -43,7 +65,8 @@ impl Jars {
             folder.join("installed.xml").is_file(),
             "the jars of kafka/{name}/pom.xml are missing: scripts/setup-test.sh fetches them"
         );
-        Self { folder, java: find_program("java", &[], "default-jre-headless") }
+        let java = find_program("java", &[], "default-jre-headless");
+        Self { folder, java, machine: Machine::Quick }
     }
 
     /// A command for a class with a `main`. The loggers with these names tell what they do, too; temporary files go
@@ -87,7 +110,11 @@ impl Jars {
 
     fn command_with(&self, option: &str, class: &str, loggers: &[&str], scratch: &Path) -> Command {
         let mut command = command(&self.java, None);
-        command.args(VM_OPTIONS).args([option, LOG_LEVEL]);
+        match self.machine {
+            Machine::Quick => command.args(QUICK).arg(option),
+            Machine::AsShipped => command.args(AS_SHIPPED),
+        };
+        command.arg(LOG_LEVEL);
         command.args(loggers.iter().map(|name| format!("-Dorg.slf4j.simpleLogger.log.{name}=info")));
         command.arg(format!("-Djava.io.tmpdir={}", scratch.display()));
         command.arg("-cp").arg(self.folder.join("*")).arg(class);

@@ -14,9 +14,10 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{
-    java::Jars,
+    java::{Jars, Machine},
     program::{Program, free_port},
     proxy::Proxy,
+    secured::{Certificate, SECURED, Secured},
     zookeeper::ZooKeeper,
 };
 
@@ -122,15 +123,40 @@ impl Kafka {
     /// The same, with settings of `server.properties` that come after the tests' own and win over them.
     #[must_use]
     pub fn start_kraft_with(settings: &[(&str, &str)]) -> Self {
-        Self::start(Metadata::Kraft, settings, false).0
+        Self::start(Metadata::Kraft, settings, || (None, ())).0
+    }
+
+    /// A server tuned as Kafka ships it, for figures. It starts slowly.
+    #[must_use]
+    pub fn start_kraft_for_figures() -> Self {
+        let mut kafka = Self::start_kraft();
+        kafka.jars.machine = Machine::AsShipped;
+        kafka.restart();
+        kafka
     }
 
     /// The same behind a proxy: who begins with the proxy's port is told of no other one. [`Self::bootstrap`] goes past
     /// it, for the test itself.
     #[must_use]
     pub fn start_kraft_behind_proxy(settings: &[(&str, &str)]) -> (Self, Proxy) {
-        let (kafka, proxy) = Self::start(Metadata::Kraft, settings, true);
-        (kafka, proxy.unwrap_or_else(|| panic!("Kafka was started without its proxy")))
+        Self::start(Metadata::Kraft, settings, || {
+            let port = free_port();
+            let proxy = Proxy::to(port);
+            (Some(Listener { name: "PROXIED", protocol: "PLAINTEXT", port, advertised: proxy.port() }), proxy)
+        })
+    }
+
+    /// A server with one more way in, over TLS and for those with a password. [`Self::bootstrap`] goes past it.
+    #[must_use]
+    pub fn start_kraft_secured() -> (Self, Secured) {
+        let certificate = Certificate::new();
+        let settings = certificate.settings();
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (kafka, port) = Self::start(Metadata::Kraft, &settings, || {
+            let port = free_port();
+            (Some(Listener { name: SECURED, protocol: "SASL_SSL", port, advertised: port }), port)
+        });
+        (kafka, Secured::new(port, certificate))
     }
 
     /// A server of the last version with ZooKeeper, and its ZooKeeper, for one test alone.
@@ -142,7 +168,7 @@ impl Kafka {
     /// The same, with settings of `server.properties` that come after the tests' own and win over them.
     #[must_use]
     pub fn start_zookeeper_with(settings: &[(&str, &str)]) -> Self {
-        Self::start(Metadata::ZooKeeper, settings, false).0
+        Self::start(Metadata::ZooKeeper, settings, || (None, ())).0
     }
 
     /// The server with KRaft that tests of one program share: never kill or pause it, and use topics and groups of your
@@ -211,25 +237,24 @@ impl Kafka {
         act(server.as_ref().unwrap_or_else(|| panic!("Kafka isn't running")));
     }
 
-    fn start(metadata: Metadata, settings: &[(&str, &str)], behind_proxy: bool) -> (Self, Option<Proxy>) {
+    /// `beside` finds a free port for one more listener, if there is to be one.
+    fn start<T>(
+        metadata: Metadata,
+        settings: &[(&str, &str)],
+        beside: impl Fn() -> (Option<Listener>, T),
+    ) -> (Self, T) {
         let mut last = String::new();
         for _ in 0..START_TRIES {
-            let proxied = behind_proxy.then(free_port);
-            let proxy = proxied.map(Proxy::to);
-            match Self::make(metadata, settings, proxied.zip(proxy.as_ref().map(Proxy::port))) {
-                Ok(kafka) => return (kafka, proxy),
+            let (listener, with) = beside();
+            match Self::make(metadata, settings, listener) {
+                Ok(kafka) => return (kafka, with),
                 Err(error) => last = error,
             }
         }
         panic!("Kafka did not start: {last}")
     }
 
-    /// `proxied` are the ports behind the proxy and of the proxy.
-    fn make(
-        metadata: Metadata,
-        settings: &[(&str, &str)],
-        proxied: Option<(u16, u16)>,
-    ) -> Result<Self, String> {
+    fn make(metadata: Metadata, settings: &[(&str, &str)], beside: Option<Listener>) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("floe-kafka-").tempdir();
         let folder = folder.unwrap_or_else(|error| panic!("no folder for Kafka: {error}"));
         let jars = Jars::of(match metadata {
@@ -238,15 +263,15 @@ impl Kafka {
         });
         let port = free_port();
         let mut listeners = Listeners::default();
-        listeners.add("DIRECT", port, Some(port));
-        if let Some((behind, proxy)) = proxied {
-            listeners.add("PROXIED", behind, Some(proxy));
+        listeners.add(&Listener { name: "DIRECT", protocol: "PLAINTEXT", port, advertised: port });
+        if let Some(listener) = beside {
+            listeners.add(&listener);
         }
         let mut lines = lines_of(&SETTINGS);
         let zookeeper = match metadata {
             Metadata::Kraft => {
                 let controller = free_port();
-                listeners.add("CONTROLLER", controller, None);
+                listeners.add_controller(controller);
                 lines.extend(lines_of(&KRAFT_SETTINGS));
                 lines.push(format!("controller.quorum.voters=1@127.0.0.1:{controller}"));
                 None
@@ -308,6 +333,15 @@ impl Kafka {
     }
 }
 
+/// A way in.
+struct Listener {
+    name: &'static str,
+    protocol: &'static str,
+    port: u16,
+    /// The port that clients who come here are told to come to.
+    advertised: u16,
+}
+
 /// The lines about who can reach the broker where.
 #[derive(Default)]
 struct Listeners {
@@ -317,11 +351,17 @@ struct Listeners {
 }
 
 impl Listeners {
-    /// Clients that come to `port` are told to come to `advertised`.
-    fn add(&mut self, name: &str, port: u16, advertised: Option<u16>) {
+    fn add(&mut self, listener: &Listener) {
+        let Listener { name, protocol, port, advertised } = listener;
         self.bound.push(format!("{name}://127.0.0.1:{port}"));
-        self.advertised.extend(advertised.map(|port| format!("{name}://127.0.0.1:{port}")));
-        self.protocols.push(format!("{name}:PLAINTEXT"));
+        self.advertised.push(format!("{name}://127.0.0.1:{advertised}"));
+        self.protocols.push(format!("{name}:{protocol}"));
+    }
+
+    /// Clients aren't told of it.
+    fn add_controller(&mut self, port: u16) {
+        self.bound.push(format!("CONTROLLER://127.0.0.1:{port}"));
+        self.protocols.push("CONTROLLER:PLAINTEXT".to_owned());
     }
 
     fn lines(&self) -> [String; 3] {

@@ -8,6 +8,7 @@ mod postgres;
 mod program;
 mod proxy;
 mod redis;
+mod secured;
 mod zookeeper;
 
 pub use kafka::Kafka;
@@ -15,3 +16,4 @@ pub use postgres::Postgres;
 pub use program::{Program, command, find_program, free_port};
 pub use proxy::{Proxy, Traffic};
 pub use redis::Redis;
+pub use secured::Secured;
