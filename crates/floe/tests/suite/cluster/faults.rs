@@ -143,13 +143,16 @@ async fn strike(teller: &Teller, cluster: &Cluster, plan: Plan, sending: &mut Se
     teller.say(&format!("{acknowledged} are acknowledged: gateway 1 is started again"));
     let acknowledged = sending.acknowledged(plan, 60).await;
     cluster.kafka.kill();
+    let back = tokio::time::Instant::now() + plan.outage();
     teller.say(&format!("{acknowledged} are acknowledged: SIGKILL to Kafka"));
     for gateway in &cluster.gateways {
         let is_red = async || matches!(gateway.try_ask("GET", "/health/ready", "").await, Ok((503, _)));
         until("a gateway without Kafka isn't ready", is_red).await;
     }
+    teller.say("the gateways say that they aren't ready");
+    tokio::time::sleep_until(back).await;
     cluster.kafka.restart();
-    teller.say("the gateways said that they aren't ready; Kafka is started again");
+    teller.say("Kafka is started again");
     cluster.is_ready().await;
     let acknowledged = sending.progress.borrow().acknowledged;
     teller.say(&format!("{acknowledged} are acknowledged: the gateways are ready again"));

@@ -39,6 +39,12 @@ impl Plan {
         Self { requests: seconds * PER_MINUTE / 60 }
     }
 
+    /// How long Kafka is away at least: for a minute, if the load lasts.
+    pub(super) fn outage(self) -> Duration {
+        let lasts = u64::try_from(self.requests * 60 / PER_MINUTE).unwrap();
+        Duration::from_secs(lasts / 3).min(Duration::from_secs(60))
+    }
+
     /// How many poisonous events there are: ids `poison-0`, `poison-1`, ….
     pub(super) fn poison(self) -> usize {
         self.requests / POISON_EACH
