@@ -13,5 +13,14 @@ fi
 with_nats=()
 [ -x "$nats" ] && with_nats=(--nats "$nats")
 
+# FastAPI with aiokafka is what gateways over Kafka are compared to
+venv=target/bench/fastapi
+if ! cmp -s bench/fastapi/requirements.txt "$venv/installed.txt"; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install -q --disable-pip-version-check -r bench/fastapi/requirements.txt
+    cp bench/fastapi/requirements.txt "$venv/installed.txt"
+fi
+
 ulimit -n "$(ulimit -Hn)"
-exec target/release/floe-bench run --work target/bench --output bench/RESULTS.md "${with_nats[@]}" "$@"
+exec target/release/floe-bench run --work target/bench --output bench/RESULTS.md "${with_nats[@]}" \
+    --python "$venv/bin/python" "$@"

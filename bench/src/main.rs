@@ -38,6 +38,9 @@ enum Command {
         /// The nats-server binary; without it row A6 has no comparison.
         #[arg(long)]
         nats: Option<PathBuf>,
+        /// A Python with the packages of bench/fastapi/requirements.txt; without it row D1 has no comparison.
+        #[arg(long)]
+        python: Option<PathBuf>,
         /// Where data is written: a real disk, not a memory file system.
         #[arg(long, default_value = "target/bench")]
         work: PathBuf,
@@ -65,9 +68,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Run { rows, floe, nats, work, turns, seconds, stored_gib, output } => {
+        Command::Run { rows, floe, nats, python, work, turns, seconds, stored_gib, output } => {
             std::fs::create_dir_all(&work)?;
-            let plan = rows::Plan { floe, nats, work, turns, seconds, stored_gib };
+            let plan = rows::Plan { floe, nats, python, work, turns, seconds, stored_gib };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let text = runtime.block_on(rows::run(&plan, &rows))?;
             if let Some(output) = output {

@@ -1,8 +1,10 @@
 //! The rows, one file for each group that measures the same thing.
 
+mod cluster;
 mod fan;
 mod ingest;
 mod pipelines;
+mod scale;
 mod store;
 mod stored;
 
@@ -18,6 +20,8 @@ use crate::report::{Line, render};
 pub(crate) struct Plan {
     pub(crate) floe: PathBuf,
     pub(crate) nats: Option<PathBuf>,
+    /// A Python that has FastAPI, uvicorn and aiokafka.
+    pub(crate) python: Option<PathBuf>,
     pub(crate) work: PathBuf,
     pub(crate) turns: usize,
     pub(crate) seconds: u64,
@@ -75,6 +79,12 @@ pub(crate) async fn run(plan: &Plan, asked: &[String]) -> anyhow::Result<String>
     if wanted("C3") {
         note(pipelines::sqlite(plan).await?);
         note(pipelines::file(plan).await?);
+    }
+    if wanted("D1") || wanted("D2") {
+        note(cluster::single(plan).await?);
+    }
+    if wanted("D3") {
+        note(scale::workers(plan).await?);
     }
     let load = load.split(' ').take(3).collect::<Vec<_>>().join(" ");
     Ok(render(&lines, &load, &versions(plan), plan.turns, plan.seconds))
