@@ -1,6 +1,6 @@
 //! Appending: every record checked before the first is sent, so that a refusal stores nothing.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use floe_broker::{Acks, NewRecord, batch::BatchBuilder, partition_for_key};
 
@@ -33,9 +33,10 @@ impl Kafka {
             once::mark(&mut records, &new_id());
         }
         let targets = self.targets(&topic, &settings, &records)?;
-        let producer = if takes_batches(&settings) { &*self.producer } else { &self.singles };
+        let producer = if takes_batches(&settings) { &self.producer } else { &self.singles };
         if let Some(key) = append.idempotency {
-            return self.once.append(Keyed { topic: &topic, records, targets, key, producer, began }).await;
+            let producer = Arc::clone(producer);
+            return self.once.append(Keyed { topic, records, targets, key, producer, began }).await;
         }
         let sent = send(producer, &topic, &records, &targets)?;
         if append.acks.unwrap_or(settings.floe.acks()) == Acks::None {

@@ -54,14 +54,14 @@ pub struct Kafka {
     cluster: Arc<Cluster>,
     producer: Arc<Producer>,
     /// For topics that take only small batches.
-    singles: Producer,
+    singles: Arc<Producer>,
     readers: Readers,
     members: Members,
     deliveries: Polls,
     ends: EndsWatch,
     settings: Settings,
     statuses: Statuses,
-    once: Once,
+    once: Arc<Once>,
     /// Nothing new is begun.
     stopping: watch::Sender<bool>,
     /// Nothing is followed any more.
@@ -84,14 +84,14 @@ impl Kafka {
         config.check()?;
         let cluster = Arc::new(Cluster::new(config.clone())?);
         let producer = Arc::new(Producer::new(config.clone(), Kind::Batches)?);
-        let singles = Producer::new(config.clone(), Kind::Singles)?;
+        let singles = Arc::new(Producer::new(config.clone(), Kind::Singles)?);
         let (stopping, ended) = (watch::Sender::new(false), watch::Sender::new(false));
         let kafka = Arc::new(Self {
             deliveries: Polls::follow(&cluster, &producer, ended.subscribe()),
             ends: EndsWatch::new(&cluster),
             settings: Settings::follow(&cluster, &producer, ended.subscribe()),
             statuses: Statuses::follow(&cluster, &producer, ended.subscribe()),
-            once: Once::follow(&cluster, &producer, ended.subscribe()),
+            once: Arc::new(Once::follow(&cluster, &producer, ended.subscribe())),
             readers: Readers::new(config.clone()),
             members: Members::default(),
             reach: Arc::default(),

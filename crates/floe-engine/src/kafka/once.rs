@@ -44,12 +44,12 @@ const ENDS_FRESH: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An append under a key.
-pub(super) struct Keyed<'a> {
-    pub(super) topic: &'a KafkaTopic,
+pub(super) struct Keyed {
+    pub(super) topic: Arc<KafkaTopic>,
     pub(super) records: Vec<NewRecord>,
     pub(super) targets: Vec<Target>,
     pub(super) key: IdempotencyKey,
-    pub(super) producer: &'a Producer,
+    pub(super) producer: Arc<Producer>,
     /// When the append was asked for.
     pub(super) began: Instant,
 }
@@ -95,7 +95,15 @@ impl Once {
         self.keys.ready().await.map(drop)
     }
 
-    pub(super) async fn append(&self, keyed: Keyed<'_>) -> Result<Appended, EngineError> {
+    /// What was begun is seen to its end, also when nobody waits for the answer any more: a repeat needn't wait then until it
+    /// can be taken over.
+    pub(super) async fn append(self: &Arc<Self>, keyed: Keyed) -> Result<Appended, EngineError> {
+        let once = Arc::clone(self);
+        let to_its_end = tokio::spawn(async move { once.append_to_its_end(keyed).await });
+        to_its_end.await.unwrap_or(Err(EngineError::OutcomeUnknown))
+    }
+
+    async fn append_to_its_end(&self, keyed: Keyed) -> Result<Appended, EngineError> {
         if keyed.key.key.len() > MAX_IDEMPOTENCY_KEY_BYTES {
             let what = "bytes of an Idempotency-Key";
             return Err(EngineError::LimitReached { what, limit: MAX_IDEMPOTENCY_KEY_BYTES });
@@ -121,12 +129,7 @@ impl Once {
         }
     }
 
-    async fn claim(
-        &self,
-        keyed: &Keyed<'_>,
-        holder: &str,
-        over: Option<String>,
-    ) -> Result<Outcome, EngineError> {
+    async fn claim(&self, keyed: &Keyed, holder: &str, over: Option<String>) -> Result<Outcome, EngineError> {
         let command = Command::Claim {
             topic_id: keyed.topic.id,
             key: keyed.key.key.clone(),
@@ -139,8 +142,8 @@ impl Once {
     }
 
     /// Where the partitions end that the records are for, or did end a moment ago.
-    async fn floors(&self, keyed: &Keyed<'_>) -> Result<Vec<Floor>, EngineError> {
-        let ends = self.ends(keyed.topic).await?;
+    async fn floors(&self, keyed: &Keyed) -> Result<Vec<Floor>, EngineError> {
+        let ends = self.ends(&keyed.topic).await?;
         let mut floors: Vec<Floor> = keyed
             .targets
             .iter()
@@ -171,7 +174,7 @@ impl Once {
     /// Waits until this claim is decided. Answers its holder if it can be taken over instead.
     async fn wait_for_first(
         &self,
-        keyed: &Keyed<'_>,
+        keyed: &Keyed,
         first: String,
         deadline: Instant,
     ) -> Result<Option<String>, EngineError> {
@@ -195,14 +198,14 @@ impl Once {
 
     async fn store(
         &self,
-        mut keyed: Keyed<'_>,
+        mut keyed: Keyed,
         claim: Claim,
         is_taken_over: bool,
     ) -> Result<Appended, EngineError> {
-        let (topic, key) = (keyed.topic, std::mem::take(&mut keyed.key.key));
+        let (topic, key) = (Arc::clone(&keyed.topic), std::mem::take(&mut keyed.key.key));
         let mut stored = Found::new();
         if is_taken_over {
-            match search::find(&self.cluster.config, topic, &claim.attempt).await {
+            match search::find(&self.cluster.config, &topic, &claim.attempt).await {
                 Ok(found) => stored = found,
                 Err(error) => {
                     tracing::debug!(topic = %topic.name, %error, "an attempt to store can't be taken over yet");
@@ -250,7 +253,7 @@ impl Once {
 }
 
 /// Sends what isn't stored yet, and notes where it went.
-async fn send_missing(keyed: &Keyed<'_>, stored: &mut Found) -> Result<(), EngineError> {
+async fn send_missing(keyed: &Keyed, stored: &mut Found) -> Result<(), EngineError> {
     let Keyed { topic, producer, .. } = keyed;
     let missing: Vec<usize> =
         (0..keyed.records.len()).filter(|number| !stored.contains_key(number)).collect();

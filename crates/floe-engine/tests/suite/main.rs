@@ -59,6 +59,7 @@ macro_rules! contract {
             singles_and_batches_keep_their_order;
         idempotency:
             a_repeat_gets_the_first_answer
+            who_gives_up_can_repeat_at_once
             another_content_is_a_conflict
             two_hundred_at_once_store_one_record
             a_repeat_across_partitions_gets_every_place

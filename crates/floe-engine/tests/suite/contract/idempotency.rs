@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use floe_engine::EngineError;
 
-use crate::stage::{Stage, append_of, keyed, make, put, read_all, record};
+use crate::stage::{Stage, append_of, keyed, make, put, read_all, record, texts};
 
 pub(crate) async fn a_repeat_gets_the_first_answer(stage: &Stage) {
     let engine = stage.engine();
@@ -20,6 +20,23 @@ pub(crate) async fn a_repeat_gets_the_first_answer(stage: &Stage) {
     let elsewhere = keyed(append_of("other", vec![record("", "v")]), "key", 1);
     assert!(!engine.append(elsewhere).await.unwrap().replayed, "a key counts per topic");
     assert_eq!(read_all(&engine, "t").await.len(), 2);
+}
+
+/// Whatever was begun when the caller went: one record, and no long wait for the answer.
+pub(crate) async fn who_gives_up_can_repeat_at_once(stage: &Stage) {
+    let engine = stage.engine();
+    make(&engine, "t", 3).await;
+    for after in [0, 1, 2, 4, 8, 16] {
+        let append =
+            || keyed(append_of("t", vec![record("", after.to_string())]), &format!("key-{after}"), 1);
+        let given_up = tokio::time::timeout(Duration::from_millis(after), engine.append(append())).await;
+        assert!(given_up.is_err() || given_up.is_ok_and(|answer| answer.is_ok()), "{after}");
+        let repeat = tokio::time::timeout(Duration::from_secs(10), engine.append(append())).await;
+        repeat.expect("the repeat is answered soon").unwrap();
+    }
+    let mut stored = texts(&read_all(&engine, "t").await);
+    stored.sort();
+    assert_eq!(stored, ["0", "1", "16", "2", "4", "8"]);
 }
 
 pub(crate) async fn another_content_is_a_conflict(stage: &Stage) {
