@@ -14,7 +14,10 @@ use floe_store::EventStore;
 use floe_transform::Schemas;
 use tokio::sync::watch;
 
-use crate::{body::BodyBudget, guard::GuardRules, metrics::Metrics, rates::Rates, receipts::Receipts};
+use crate::{
+    body::BodyBudget, dialects::Recalled, guard::GuardRules, metrics::Metrics, rates::Rates,
+    receipts::Receipts,
+};
 
 /// How the doors are set up. The default is what a bare `floe serve` uses.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +74,7 @@ pub struct Gateway {
     guard: GuardRules,
     metrics: Metrics,
     receipts: Receipts,
+    recalled: Recalled,
     rates: Rates,
     body_budget: BodyBudget,
     max_connections: usize,
@@ -99,6 +103,7 @@ impl Gateway {
             guard: GuardRules::new(&config.allowed_hosts, &config.allowed_origins),
             metrics: Metrics::new(),
             receipts: Receipts::default(),
+            recalled: Recalled::default(),
             rates: Rates::default(),
             body_budget: BodyBudget::default(),
             max_connections: config.max_connections.unwrap_or(crate::limits::CONNECTIONS_MAX),
@@ -182,6 +187,11 @@ impl Gateway {
 
     pub(crate) fn receipts(&self) -> &Receipts {
         &self.receipts
+    }
+
+    /// How far it was looked for events that others have accepted.
+    pub(crate) fn recalled(&self) -> &Recalled {
+        &self.recalled
     }
 
     pub(crate) fn rates(&self) -> &Rates {

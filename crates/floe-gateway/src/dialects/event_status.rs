@@ -1,20 +1,19 @@
-//! How far one event has come: `GET /get_status?event_id=`, and what is noted again of events after a restart.
+//! How far one event has come: `GET /get_status?event_id=`.
 
 use std::time::Duration;
 
 use floe_engine::{Engine, OffsetSpec, PartitionRead, Placement, StoredRecord};
-use floe_pipeline::{DeadLetter, DeadLetterState, Origin, PipelineView, TOPIC_PREFIX};
+use floe_pipeline::{DeadLetter, DeadLetterState, Origin, PipelineView};
 use floe_store::StoredEvent;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    events_topic::{EVENTS_TOPIC, id_in, id_of},
     ingest_status::{STORE_PIPELINE, readers},
+    recall,
 };
 use crate::{
     gateway::Gateway,
-    limits::{DEAD_LETTERS_PAGE_MAX, READ_BYTES_DEFAULT, READ_RECORDS_MAX, RECEIPTS_MAX},
     problem::{ApiError, Code},
     timestamp,
 };
@@ -59,7 +58,14 @@ pub(super) async fn of(gateway: &Gateway, id: &str) -> Result<EventStatus, ApiEr
     };
     let store_told = row.is_ok() && gateway.events().is_some();
     let row = row.ok().flatten();
-    let (origin, accepted_ms) = place(gateway, id, row.as_ref()).ok_or_else(|| unknown(id))?;
+    let known = match place(gateway, id, row.as_ref()) {
+        Some(known) => Some(known),
+        None => {
+            recall::news(gateway).await;
+            place(gateway, id, row.as_ref())
+        }
+    };
+    let (origin, accepted_ms) = known.ok_or_else(|| unknown(id))?;
     let letters = gateway.dead_letters().of_origin(&origin).await.unwrap_or_default();
     let readers = readers(gateway, &origin.topic).await?;
     let pipelines: Vec<_> = readers
@@ -146,8 +152,7 @@ fn step(
 
 fn unknown(id: &str) -> ApiError {
     let detail = format!(
-        "no event '{}' is known: the stored ones are, the dead-lettered ones, and the newest 100,000 that this server \
-         accepted",
+        "no event '{}' is known: the stored ones are, and the newest 100,000 that were accepted or dead-lettered",
         id.chars().take(64).collect::<String>().escape_debug()
     );
     ApiError::new(Code::NotFound, detail)
@@ -164,81 +169,4 @@ async fn record_at(engine: &Engine, origin: &Origin) -> Option<StoredRecord> {
     };
     let page = engine.read(read).await.ok()?;
     page.records.into_iter().find(|record| record.offset == origin.offset)
-}
-
-/// Notes again where events are that were accepted before this start: those that wait to be stored, and those that are
-/// dead-lettered. All others are found by their rows.
-pub(crate) async fn recall(gateway: &Gateway) {
-    recall_waiting(gateway).await;
-    let Ok(counts) = gateway.dead_letters().counts().await else { return };
-    for count in counts {
-        if !recall_dead_letters(gateway, &count.pipeline).await {
-            return;
-        }
-    }
-}
-
-async fn recall_waiting(gateway: &Gateway) {
-    let engine = gateway.engine();
-    let Ok(described) = engine.describe_topic(EVENTS_TOPIC).await else { return };
-    let store = gateway.directory().get(STORE_PIPELINE).await.ok().flatten();
-    let share = i64::try_from(RECEIPTS_MAX / described.partitions.len().max(1)).unwrap_or(i64::MAX);
-    for at in &described.partitions {
-        let positions = store.iter().flat_map(|view| &view.partitions);
-        let committed = positions
-            .filter(|(topic, partition, ..)| topic == EVENTS_TOPIC && *partition == at.partition)
-            .map(|(_, _, committed, _)| *committed)
-            .next();
-        let mut next = committed.unwrap_or(at.start).max(at.start).max(at.end.saturating_sub(share));
-        while next < at.end {
-            let read = PartitionRead {
-                topic: EVENTS_TOPIC.to_owned(),
-                partition: at.partition,
-                from: OffsetSpec::Offset(next),
-                max_records: READ_RECORDS_MAX,
-                max_bytes: READ_BYTES_DEFAULT,
-                wait: Duration::ZERO,
-            };
-            let Ok(page) = engine.read(read).await else { break };
-            for record in &page.records {
-                let placement = Placement {
-                    partition: record.partition,
-                    offset: record.offset,
-                    timestamp: record.timestamp,
-                };
-                if !gateway.receipts().note_older(EVENTS_TOPIC, &id_of(EVENTS_TOPIC, record), placement) {
-                    return;
-                }
-            }
-            if page.next_offset <= next {
-                break;
-            }
-            next = page.next_offset;
-        }
-    }
-}
-
-/// Answers whether there is room for more.
-async fn recall_dead_letters(gateway: &Gateway, pipeline: &str) -> bool {
-    let topic = format!("{TOPIC_PREFIX}{pipeline}");
-    let ever = gateway.engine().topic_summary(&topic).await.map_or(0, |topic| topic.messages);
-    let newest = ever.checked_sub(RECEIPTS_MAX as u64 + 1);
-    let mut after = newest.map(|offset| format!("0-{offset}"));
-    loop {
-        let page = gateway.dead_letters().list(pipeline, after.as_deref(), DEAD_LETTERS_PAGE_MAX, true).await;
-        let Ok(page) = page else { return true };
-        for letter in &page.letters {
-            let Some(origin) = &letter.origin else { continue };
-            let Some(id) = id_in(letter.value.as_ref(), &letter.headers) else { continue };
-            // When it was accepted is in the log, if anybody asks.
-            let placement = Placement { partition: origin.partition, offset: origin.offset, timestamp: -1 };
-            if !gateway.receipts().note_older(&origin.topic, &id, placement) {
-                return false;
-            }
-        }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return true,
-        }
-    }
 }

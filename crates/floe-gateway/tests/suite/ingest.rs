@@ -99,3 +99,16 @@ async fn an_events_own_status_is_known_by_its_id() {
     assert_eq!(floe.get("/get_status?event_id=e%201/%C3%BC").await.ok(200)["status"], "stored");
     floe.get("/get_status?event_id=other").await.problem(404, "NOT_FOUND");
 }
+
+/// As at another gateway of a cluster: this one has not accepted it.
+#[tokio::test]
+async fn an_event_that_came_another_way_is_known_too() {
+    let floe = Floe::start().await;
+    floe.post("/register_event", json!({ "id": "own" })).await.ok(202);
+    for id in ["one", "two"] {
+        let status = format!("/get_status?event_id={id}");
+        floe.get(&status).await.problem(404, "NOT_FOUND");
+        floe.post("/topics/events/records", json!({ "value": { "id": id } })).await.ok(201);
+        assert_eq!(floe.get(&status).await.ok(200)["status"], "accepted");
+    }
+}
