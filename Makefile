@@ -15,10 +15,12 @@ demo: setup-build ## A full tour by itself: load, crash, restart, verify; exit 0
 
 # How long the load of the cluster's demo lasts.
 FLOE_CLUSTER_SECONDS ?= 180
+CLUSTER_DEMO = cluster::faults::a_cluster_loses_nothing_whatever_is_killed
 
 cluster-demo: setup-build setup-test ## The same over Kafka: two gateways, three workers, and what is killed among them
+	$(CARGO) test -q --release -p floe --test suite -- --list | grep -qx '$(CLUSTER_DEMO): test'
 	FLOE_CLUSTER_SECONDS=$(FLOE_CLUSTER_SECONDS) $(CARGO) test -q --release -p floe --test suite -- \
-		--exact cluster::faults::a_cluster_loses_nothing_whatever_is_killed --nocapture
+		--exact $(CLUSTER_DEMO) --nocapture
 
 test: setup-build setup-test ## All tests, with real clients
 	scripts/test.sh
