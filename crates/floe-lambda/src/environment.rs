@@ -69,19 +69,6 @@ pub(crate) fn read(
     })
 }
 
-/// A scheme says nothing more.
 fn parse_brokers(variable: &'static str, value: &str) -> Result<String, EnvironmentError> {
-    let mut brokers = Vec::new();
-    for broker in value.split(',') {
-        let place = broker.trim();
-        let place = place.split_once("://").map_or(place, |(_, place)| place).trim_end_matches('/');
-        let is_place = place
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
-        if !is_place || place.contains('@') {
-            return Err(EnvironmentError::Brokers { variable });
-        }
-        brokers.push(place);
-    }
-    Ok(brokers.join(","))
+    KafkaConfig::parse_bootstrap(value).ok_or(EnvironmentError::Brokers { variable })
 }

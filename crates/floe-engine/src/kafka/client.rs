@@ -80,6 +80,24 @@ impl KafkaConfig {
         "compression.level",
     ];
 
+    /// Brokers as people write them, as [`KafkaConfig::bootstrap`]: `host:port`, separated by commas. A scheme, which the
+    /// variables of other deployments may have, says nothing more. `None` if it is something else.
+    #[must_use]
+    pub fn parse_bootstrap(text: &str) -> Option<String> {
+        let mut brokers = Vec::new();
+        for broker in text.split(',') {
+            let place = broker.trim();
+            let place = place.split_once("://").map_or(place, |(_, place)| place).trim_end_matches('/');
+            let (host, port) = place.rsplit_once(':')?;
+            let is_place = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+            if !is_place || place.contains('@') {
+                return None;
+            }
+            brokers.push(place);
+        }
+        Some(brokers.join(","))
+    }
+
     /// Whether everything in it may be said.
     pub fn check(&self) -> Result<(), KafkaConfigError> {
         if self.bootstrap.split(',').all(|broker| broker.trim().is_empty()) {

@@ -56,23 +56,10 @@ pub(super) fn redis(given: &Given) -> Result<RedisUrl, String> {
     Ok(RedisUrl(text))
 }
 
-/// Brokers of a cluster: `host:port`, separated by commas. A scheme, which the documents' own variables may have, says
-/// nothing more.
+/// Brokers of a cluster.
 pub(super) fn brokers(given: &Given) -> Result<String, String> {
     let text = given.text().map_err(|_| refused(given, BROKERS))?;
-    let mut brokers = Vec::new();
-    for broker in text.split(',') {
-        let place = broker.trim();
-        let place = place.split_once("://").map_or(place, |(_, place)| place).trim_end_matches('/');
-        let is_place = place
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
-        if !is_place || place.contains('@') {
-            return Err(refused(given, BROKERS));
-        }
-        brokers.push(place.to_owned());
-    }
-    Ok(brokers.join(","))
+    KafkaConfig::parse_bootstrap(&text).ok_or_else(|| refused(given, BROKERS))
 }
 
 /// A property of the cluster's client, with its value. In the name of a variable, dots are underscores.
