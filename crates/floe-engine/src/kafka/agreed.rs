@@ -12,7 +12,7 @@ use floe_broker::NewRecord;
 use parking_lot::Mutex;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
-    consumer::{Consumer, StreamConsumer},
+    consumer::StreamConsumer,
     error::{KafkaError, RDKafkaErrorCode},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    client::Told,
+    client::{Told, open_at},
     cluster::Cluster,
     error::{about_topic, unavailable},
     limits::REQUEST_LIMIT,
@@ -305,20 +305,11 @@ impl<M: Machine> Follower<M> {
             .pop()
             .and_then(|(.., end)| end.ok())
             .ok_or_else(|| EngineError::TopicNotFound { topic: self.topic.to_owned() })?;
-        let (config, topic) = (self.cluster.config.clone(), self.topic);
-        let opened = tokio::task::spawn_blocking(move || {
-            let mut config = config.reader();
-            config.set("fetch.wait.max.ms", "500").set("fetch.min.bytes", "1");
-            let consumer: StreamConsumer<Told> = config.create_with_context(Told)?;
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(topic, 0, Offset::Beginning)?;
-            consumer.assign(&list)?;
-            Ok::<_, KafkaError>(consumer)
-        });
-        let consumer = opened
-            .await
-            .map_err(|_| EngineError::Stopping)?
-            .map_err(|error| unavailable("opening an internal topic", &error))?;
+        let mut config = self.cluster.config.reader();
+        config.set("fetch.wait.max.ms", "500").set("fetch.min.bytes", "1");
+        let mut start = TopicPartitionList::new();
+        let start = start.add_partition_offset(self.topic, 0, Offset::Beginning).map(|()| start);
+        let consumer = open_at(config, start, "opening an internal topic").await?;
         Ok((consumer, end))
     }
 

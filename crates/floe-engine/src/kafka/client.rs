@@ -4,12 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use floe_broker::Clock;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, TopicPartitionList,
     client::ClientContext,
     config::RDKafkaLogLevel,
-    consumer::ConsumerContext,
-    error::{KafkaError, RDKafkaErrorCode},
+    consumer::{Consumer, ConsumerContext, StreamConsumer},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
+
+use super::error::unavailable;
+use crate::EngineError;
 
 /// Where and how the Kafka engine finds its log.
 #[derive(Clone, Debug)]
@@ -145,6 +148,21 @@ impl KafkaConfig {
             .set("check.crcs", "true");
         config
     }
+}
+
+/// A client that reads from these places on. `what` it is for is said when it can't be made.
+pub(super) async fn open_at(
+    config: ClientConfig,
+    places: KafkaResult<TopicPartitionList>,
+    what: &str,
+) -> Result<StreamConsumer<Told>, EngineError> {
+    // librdkafka starts threads for it
+    let opened = tokio::task::spawn_blocking(move || {
+        let consumer: StreamConsumer<Told> = config.create_with_context(Told)?;
+        consumer.assign(&places?)?;
+        Ok::<_, KafkaError>(consumer)
+    });
+    opened.await.map_err(|_| EngineError::Stopping)?.map_err(|error| unavailable(what, &error))
 }
 
 /// Gives clients up on a thread of their own: they wait for theirs to end.

@@ -18,8 +18,7 @@ use tokio::{
 use super::{
     Kafka,
     catalog::KafkaTopic,
-    client::{Told, drop_apart},
-    error::unavailable,
+    client::{Told, drop_apart, open_at},
     limits::{TAIL_CHECK, TAIL_RECORDS},
     native::OffsetQuery,
     readers::{assignment, place_each, stored},
@@ -61,16 +60,8 @@ impl Kafka {
         let partitions = topic.partition_count();
         let ends = self.cluster.offsets(&topic, 0..partitions, OffsetQuery::Latest).await?;
         let place = OffsetsCursor::new(topic.id, ends.clone());
-        let (config, name) = (self.cluster.config.clone(), topic.name.clone());
-        let opened = tokio::task::spawn_blocking(move || {
-            let consumer: StreamConsumer<Told> = config.reader().create_with_context(Told)?;
-            consumer.assign(&assignment(&name, &(0..).zip(ends).collect::<Vec<_>>())?)?;
-            Ok::<_, KafkaError>(consumer)
-        });
-        let consumer = opened
-            .await
-            .map_err(|_| EngineError::Stopping)?
-            .map_err(|error| unavailable("following a topic", &error))?;
+        let places = assignment(&topic.name, &(0..).zip(ends).collect::<Vec<_>>());
+        let consumer = open_at(self.cluster.config.reader(), places, "following a topic").await?;
         let mut check = interval_at(Instant::now() + TAIL_CHECK, TAIL_CHECK);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (gone, stopping) = (topic.gone(), self.stopping());

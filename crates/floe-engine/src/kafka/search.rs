@@ -7,7 +7,7 @@ use std::{
 
 use rdkafka::{
     Message,
-    consumer::{Consumer, StreamConsumer},
+    consumer::StreamConsumer,
     error::KafkaError,
     message::{BorrowedMessage, Headers},
 };
@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     catalog::KafkaTopic,
-    client::{KafkaConfig, Told, drop_apart},
+    client::{KafkaConfig, Told, drop_apart, open_at},
     error::unavailable,
     keys::{ATTEMPT, Attempt, Placed},
     readers::{assignment, is_over},
@@ -38,18 +38,11 @@ pub(super) async fn find(
     attempt: &Attempt,
 ) -> Result<Found, EngineError> {
     let limit = Instant::now() + LIMIT;
-    let (mut config, list) = (config.reader(), assignment(&topic.name, &attempt.floors));
-    let opened = tokio::task::spawn_blocking(move || {
-        // to the very end, also where somebody else's transaction is open
-        let consumer: StreamConsumer<Told> =
-            config.set("isolation.level", "read_uncommitted").create_with_context(Told)?;
-        consumer.assign(&list?)?;
-        Ok::<_, KafkaError>(consumer)
-    });
-    let consumer = opened
-        .await
-        .map_err(|_| EngineError::Stopping)?
-        .map_err(|error| unavailable("looking for records", &error))?;
+    let mut config = config.reader();
+    // to the very end, also where somebody else's transaction is open
+    config.set("isolation.level", "read_uncommitted");
+    let places = assignment(&topic.name, &attempt.floors);
+    let consumer = open_at(config, places, "looking for records").await?;
     let found = read(&consumer, attempt, limit).await;
     drop_apart(consumer);
     found
