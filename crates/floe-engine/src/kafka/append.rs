@@ -28,15 +28,16 @@ impl Kafka {
         let topic = self.cluster.topic(&append.topic).await?;
         let settings = self.settings(&topic).await?;
         let mut records = append.records;
-        if append.idempotency.is_some() {
+        let keyed = append.idempotency.map(|key| (new_id(), key));
+        if let Some((id, _)) = &keyed {
             // what is added to the records counts for their sizes, too
-            once::mark(&mut records, &new_id());
+            once::mark(&mut records, id);
         }
         let targets = self.targets(&topic, &settings, &records)?;
         let producer = if takes_batches(&settings) { &self.producer } else { &self.singles };
-        if let Some(key) = append.idempotency {
+        if let Some((id, key)) = keyed {
             let producer = Arc::clone(producer);
-            return self.once.append(Keyed { topic, records, targets, key, producer, began }).await;
+            return self.once.append(Keyed { id, topic, records, targets, key, producer, began }).await;
         }
         let sent = send(producer, &topic, &records, &targets)?;
         if append.acks.unwrap_or(settings.floe.acks()) == Acks::None {

@@ -109,6 +109,23 @@ enum State {
     Done(Vec<Placed>),
 }
 
+impl Entry {
+    /// For content with this fingerprint.
+    fn outcome(&self, fingerprint: u64, clock: &Clock) -> Outcome {
+        if self.fingerprint != fingerprint {
+            return Outcome::Conflict;
+        }
+        match &self.state {
+            State::Claimed { holder, since_ms, .. } => {
+                let now_ms = clock.monotonic_ms();
+                let for_ms = since_ms.map(|since_ms| now_ms.saturating_sub(since_ms));
+                Outcome::Busy { holder: holder.clone(), for_ms }
+            }
+            State::Done(placed) => Outcome::Stored(placed.clone()),
+        }
+    }
+}
+
 impl Keys {
     pub(super) fn new(clock: Clock) -> Self {
         Self { entries: HashMap::new(), order: BTreeMap::new(), clock }
@@ -117,21 +134,7 @@ impl Keys {
     /// What is known of a key that was claimed, for content with this fingerprint.
     pub(super) fn state(&self, topic_id: u64, key: &str, fingerprint: u64) -> Option<Outcome> {
         let entry = self.entries.get(&(topic_id, key.to_owned()))?;
-        Some(self.outcome(entry, fingerprint))
-    }
-
-    fn outcome(&self, entry: &Entry, fingerprint: u64) -> Outcome {
-        if entry.fingerprint != fingerprint {
-            return Outcome::Conflict;
-        }
-        match &entry.state {
-            State::Claimed { holder, since_ms, .. } => {
-                let now_ms = self.clock.monotonic_ms();
-                let for_ms = since_ms.map(|since_ms| now_ms.saturating_sub(since_ms));
-                Outcome::Busy { holder: holder.clone(), for_ms }
-            }
-            State::Done(placed) => Outcome::Stored(placed.clone()),
-        }
+        Some(entry.outcome(fingerprint, &self.clock))
     }
 
     fn forget(&mut self, name: &(u64, String)) {
@@ -161,32 +164,27 @@ impl Keys {
     ) -> Outcome {
         self.sweep(now_ms);
         let since_ms = Some(self.clock.monotonic_ms());
-        let mine = asked.id.clone();
-        match self.entries.get_mut(&name) {
-            None => {
-                let expires_ms = now_ms.saturating_add(IDEMPOTENCY_WINDOW_MS);
-                self.order.insert((expires_ms, at.offset), name.clone());
-                let state = State::Claimed { attempt: asked.clone(), holder: mine, since_ms };
-                self.entries.insert(name, Entry { fingerprint, expires_ms, claimed_at: at.offset, state });
-                Outcome::Claimed { attempt: asked, is_taken_over: false }
-            }
-            Some(Entry {
-                fingerprint: known,
-                state: State::Claimed { attempt, holder, since_ms: since },
-                ..
-            }) if *known == fingerprint && over == Some(holder.as_str()) => {
+        let Some(entry) = self.entries.get_mut(&name) else {
+            let expires_ms = now_ms.saturating_add(IDEMPOTENCY_WINDOW_MS);
+            self.order.insert((expires_ms, at.offset), name.clone());
+            let state = State::Claimed { attempt: asked.clone(), holder: asked.id.clone(), since_ms };
+            self.entries.insert(name, Entry { fingerprint, expires_ms, claimed_at: at.offset, state });
+            return Outcome::Claimed { attempt: asked, is_taken_over: false };
+        };
+        match &mut entry.state {
+            State::Claimed { attempt, holder, since_ms: since }
+                if entry.fingerprint == fingerprint && over == Some(holder.as_str()) =>
+            {
+                (*holder, *since) = (asked.id, since_ms);
                 // a partition that the attempt was not sent to so far
                 for (partition, floor) in asked.floors {
                     if !attempt.floors.iter().any(|(known, _)| *known == partition) {
                         attempt.floors.push((partition, floor));
                     }
                 }
-                (*holder, *since) = (mine, since_ms);
                 Outcome::Claimed { attempt: attempt.clone(), is_taken_over: true }
             }
-            Some(_) => {
-                self.entries.get(&name).map_or(Outcome::Noted, |entry| self.outcome(entry, fingerprint))
-            }
+            State::Claimed { .. } | State::Done(_) => entry.outcome(fingerprint, &self.clock),
         }
     }
 

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{
-    agreed::{Agreed, new_id},
+    agreed::Agreed,
     append::{Target, each_acknowledged, send},
     catalog::KafkaTopic,
     cluster::Cluster,
@@ -45,7 +45,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An append under a key.
 pub(super) struct Keyed {
+    /// Names the request: its attempt, and it as the holder of that or of another's.
+    pub(super) id: String,
     pub(super) topic: Arc<KafkaTopic>,
+    /// Marked with that name.
     pub(super) records: Vec<NewRecord>,
     pub(super) targets: Vec<Target>,
     pub(super) key: IdempotencyKey,
@@ -73,7 +76,8 @@ struct Ends {
 /// A claim in force.
 struct Claim {
     attempt: Attempt,
-    holder: String,
+    /// The attempt is another's, who may have stored something of it.
+    is_taken_over: bool,
     /// When it was asked for.
     since: Instant,
 }
@@ -111,11 +115,10 @@ impl Once {
         let deadline = keyed.began + self.cluster.config.repeats_wait;
         let mut over = None;
         loop {
-            let (claimed, holder) = (Instant::now(), new_id());
-            match self.claim(&keyed, &holder, over.take()).await? {
+            let since = Instant::now();
+            match self.claim(&keyed, over.take()).await? {
                 Outcome::Claimed { attempt, is_taken_over } => {
-                    let claim = Claim { attempt, holder, since: claimed };
-                    return self.store(keyed, claim, is_taken_over).await;
+                    return self.store(keyed, Claim { attempt, is_taken_over, since }).await;
                 }
                 Outcome::Stored(placed) => return Ok(appended(placed, true)),
                 Outcome::Busy { holder, .. } => {
@@ -129,12 +132,12 @@ impl Once {
         }
     }
 
-    async fn claim(&self, keyed: &Keyed, holder: &str, over: Option<String>) -> Result<Outcome, EngineError> {
+    async fn claim(&self, keyed: &Keyed, over: Option<String>) -> Result<Outcome, EngineError> {
         let command = Command::Claim {
             topic_id: keyed.topic.id,
             key: keyed.key.key.clone(),
             fingerprint: keyed.key.fingerprint,
-            attempt: Attempt { id: holder.to_owned(), floors: self.floors(keyed).await? },
+            attempt: Attempt { id: keyed.id.clone(), floors: self.floors(keyed).await? },
             now_ms: self.cluster.config.clock.now_ms(),
             over,
         };
@@ -196,29 +199,25 @@ impl Once {
         }
     }
 
-    async fn store(
-        &self,
-        mut keyed: Keyed,
-        claim: Claim,
-        is_taken_over: bool,
-    ) -> Result<Appended, EngineError> {
+    async fn store(&self, mut keyed: Keyed, claim: Claim) -> Result<Appended, EngineError> {
         let (topic, key) = (Arc::clone(&keyed.topic), std::mem::take(&mut keyed.key.key));
+        let holder = std::mem::take(&mut keyed.id);
         let mut stored = Found::new();
-        if is_taken_over {
+        if claim.is_taken_over {
             match search::find(&self.cluster.config, &topic, &claim.attempt).await {
                 Ok(found) => stored = found,
                 Err(error) => {
                     tracing::debug!(topic = %topic.name, %error, "an attempt to store can't be taken over yet");
-                    self.tell(Command::Leave { topic_id: topic.id, key, holder: claim.holder }).await;
+                    self.tell(Command::Leave { topic_id: topic.id, key, holder }).await;
                     return Err(EngineError::OutcomeUnknown);
                 }
             }
             let (asked, found) = (keyed.records.len(), stored.len());
             tracing::info!(topic = %topic.name, asked, found, "an attempt to store is taken over");
+            mark(&mut keyed.records, &claim.attempt.id);
         }
         let is_stored = stored.len() >= keyed.records.len();
         if !is_stored {
-            mark(&mut keyed.records, &claim.attempt.id);
             let is_late = claim.since.elapsed() > SEND_WITHIN
                 || keyed.began.elapsed() > self.cluster.config.repeats_wait + SEND_WITHIN;
             let sent = match is_late {
@@ -230,7 +229,7 @@ impl Once {
             match sent {
                 Ok(()) => {}
                 Err(error) if stored.is_empty() && error != EngineError::OutcomeUnknown => {
-                    self.tell(Command::Free { topic_id: topic.id, key, holder: claim.holder }).await;
+                    self.tell(Command::Free { topic_id: topic.id, key, holder }).await;
                     return Err(error);
                 }
                 // what is stored in part, or may be, is for the repeat to complete
