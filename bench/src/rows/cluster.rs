@@ -30,13 +30,21 @@ const TOPIC: &str = "bench";
 /// Kafka's virtual machine compiles for about this long what the load makes it use, and takes the processors for it.
 const WARM_UP: Duration = Duration::from_secs(40);
 
-/// A gateway on a cluster, without data of its own.
-async fn gateway(plan: &Plan, kafka: &Kafka) -> anyhow::Result<Server> {
+/// A gateway on a cluster, without data of its own, which has made this topic.
+pub(super) async fn gateway(
+    plan: &Plan,
+    kafka: &Kafka,
+    topic: &str,
+    partitions: u32,
+) -> anyhow::Result<Server> {
     let data = plan.data()?;
     let (server, _) = Server::floe_with(&plan.floe, data.path(), |command| {
         command.args(["--engine", "kafka", "--services", "http", "--kafka-bootstrap", &kafka.bootstrap()]);
     })
     .await?;
+    let topic = format!(r#"{{"name":"{topic}","partitions":{partitions}}}"#);
+    let made = client::post(server.address, "/topics", &topic).await?;
+    ensure!(made.status == 201, "making a topic answered {}", made.status);
     Ok(server)
 }
 
@@ -72,10 +80,7 @@ async fn fastapi(python: &Path, kafka: &Kafka) -> anyhow::Result<Server> {
 pub(super) async fn single(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let duration = Duration::from_secs(plan.seconds);
     let kafka = Kafka::start_kraft_for_figures();
-    let floe = gateway(plan, &kafka).await?;
-    let made =
-        client::post(floe.address, "/topics", &format!(r#"{{"name":"{TOPIC}","partitions":12}}"#)).await?;
-    ensure!(made.status == 201, "making a topic answered {}", made.status);
+    let floe = gateway(plan, &kafka, TOPIC, 12).await?;
     let other = match &plan.python {
         Some(python) => Some(fastapi(python, &kafka).await?),
         None => None,

@@ -17,7 +17,7 @@ use anyhow::{bail, ensure};
 use axum::{Router, body::Bytes, routing::post};
 use floe_testkit::services::Kafka;
 
-use super::Plan;
+use super::{Plan, cluster::gateway};
 use crate::{
     client,
     report::{Line, median},
@@ -99,13 +99,7 @@ impl Worker {
 pub(super) async fn workers(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let kafka = Kafka::start_kraft_for_figures();
     let data = plan.data()?;
-    let (gateway, _) = Server::floe_with(&plan.floe, data.path(), |command| {
-        command.args(["--engine", "kafka", "--services", "http", "--kafka-bootstrap", &kafka.bootstrap()]);
-    })
-    .await?;
-    let topic = format!(r#"{{"name":"d3","partitions":{PARTITIONS}}}"#);
-    let made = client::post(gateway.address, "/topics", &topic).await?;
-    ensure!(made.status == 201, "making a topic answered {}", made.status);
+    let gateway = gateway(plan, &kafka, "d3", PARTITIONS).await?;
     fill(&gateway).await?;
     let (mut one, mut three, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..plan.turns {
