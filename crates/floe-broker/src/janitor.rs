@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use floe_journal::{BatchRef, Damage, DamageKind, PartitionId, SegmentUsage};
+use floe_journal::{BatchRef, Damage, DamageKind, PartitionId, ReadError, SegmentUsage};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -174,9 +174,13 @@ impl<'a> Janitor<'a> {
                 bytes = 0;
             }
             // a damaged batch stays where it is, and its segment with it: nothing is deleted for being damaged
-            let Ok(body) = self.shared.journal.read(batch) else {
-                self.shared.journal.report_damaged(*partition, batch);
-                return Ok(false);
+            let body = match self.shared.journal.read(batch) {
+                Ok(body) => body,
+                Err(ReadError::Gone) => return Ok(false),
+                Err(_) => {
+                    self.shared.journal.report_damaged(*partition, batch);
+                    return Ok(false);
+                }
             };
             bytes += body.len() + MOVED_OVERHEAD_BYTES;
             chunk.push(MovedBatch {

@@ -179,13 +179,19 @@ impl Broker {
             if batch.base_offset() >= bounds.end() {
                 return Ok(None);
             }
-            if let Fetched::Bytes(stored) = fetch(&self.shared.journal, id, &batch, true)? {
-                let place = BatchPlace { topic_id: topic.id, partition, position: batch.origin() };
-                let records = StoredRecords::new(stored, place, from);
-                let found = records.into_iter().flatten().flatten().find(|record| record.timestamp >= time);
-                if let Some(found) = found {
-                    return Ok(Some(found));
+            match fetch(&self.shared.journal, id, &batch, true)? {
+                Fetched::Bytes(stored) => {
+                    let place = BatchPlace { topic_id: topic.id, partition, position: batch.origin() };
+                    let records = StoredRecords::new(stored, place, from);
+                    let found =
+                        records.into_iter().flatten().flatten().find(|record| record.timestamp >= time);
+                    if let Some(found) = found {
+                        return Ok(Some(found));
+                    }
                 }
+                // moved meanwhile: looked up anew
+                Fetched::Gone => continue,
+                Fetched::Damaged | Fetched::NeedsDisk => {}
             }
             from = batch.last_offset() + 1;
         }
@@ -299,8 +305,7 @@ impl Broker {
             if let Some(read) = self.try_read_topic(topic, after, limits)? {
                 return Ok(read);
             }
-            // the segment of the first batch was given up between look-up and read: it is known elsewhere at once
-            std::thread::yield_now();
+            // the segment of the first batch was given up between look-up and read: it is known elsewhere by now
         }
     }
 

@@ -127,6 +127,17 @@ struct OpenRunPart {
     entries: Vec<IndexEntry>,
 }
 
+/// Repeats a look-up whose segment was given up under it: the index has forgotten that segment by then, and knows what
+/// was kept of it elsewhere.
+fn look_again<T>(look: impl Fn() -> Result<T, ReadError>) -> Result<T, ReadError> {
+    loop {
+        match look() {
+            Err(ReadError::Gone) => {}
+            found => return found,
+        }
+    }
+}
+
 /// Entries copied out of an open run in one look-up.
 const OPEN_LOOKUP_ENTRIES: usize = 256;
 
@@ -236,6 +247,15 @@ impl Journal {
         from_offset: i64,
         timestamp: i64,
     ) -> Result<Option<BatchRef>, ReadError> {
+        look_again(|| self.find_time(partition, from_offset, timestamp))
+    }
+
+    fn find_time(
+        &self,
+        partition: PartitionId,
+        from_offset: i64,
+        timestamp: i64,
+    ) -> Result<Option<BatchRef>, ReadError> {
         let Some(runs) = self.shared.index.get(partition) else { return Ok(None) };
         let fits =
             |entry: &&IndexEntry| entry.last_offset() >= from_offset && entry.max_timestamp >= timestamp;
@@ -269,6 +289,15 @@ impl Journal {
     }
 
     fn find(
+        &self,
+        partition: PartitionId,
+        target: Target,
+        max_bytes: usize,
+    ) -> Result<Vec<BatchRef>, ReadError> {
+        look_again(|| self.find_in_run(partition, target, max_bytes))
+    }
+
+    fn find_in_run(
         &self,
         partition: PartitionId,
         target: Target,

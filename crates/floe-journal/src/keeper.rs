@@ -315,9 +315,10 @@ impl Keeper {
         loop {
             let Some(base) = self.shared.inbox.waiting.lock().recycle.pop_front() else { return Ok(()) };
             let Some(segment) = self.shared.segments.write().remove(&base) else { continue };
-            segment.retired.store(true, Ordering::Release);
             self.shared.index.forget_segment(base);
             self.shared.lists.forget_segment(base);
+            // after the index, so that whoever is told to look again doesn't find it again; before the file changes
+            segment.retired.store(true, Ordering::Release);
             let bytes = self.shared.segment_bytes();
             if let Err(error) =
                 self.shared.inbox.space.give_back(self.shared.storage.as_ref(), &segment, bytes)

@@ -39,7 +39,8 @@ impl Journal {
     fn scrub_footer(&self, segment: &crate::segment::Segment) -> Result<(), ReadError> {
         let length = segment.file.length()?;
         let region = self.shared.segment_bytes();
-        if crate::recovery::read_footer(segment, self.shared.meta, length)?.is_none() {
+        let footer = crate::recovery::read_footer(segment, self.shared.meta, length)?;
+        if footer.is_none() && !segment.retired.load(Ordering::Acquire) {
             self.shared.damage.report(Damage {
                 file: segment.name(),
                 position: segment.base + region,

@@ -31,7 +31,9 @@ pub(crate) fn of(shared: &Shared, log_start: &dyn Fn(PartitionId) -> Option<i64>
     let segments = shared.segments.read();
     segments
         .iter()
-        .filter(|(_, segment)| segment.sealed.load(Ordering::Acquire))
+        .filter(|(_, segment)| {
+            segment.sealed.load(Ordering::Acquire) && !segment.given_up.load(Ordering::Acquire)
+        })
         .map(|(base, _)| SegmentUsage {
             base: *base,
             end: base + bytes,

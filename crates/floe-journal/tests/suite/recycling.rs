@@ -1,6 +1,6 @@
 //! Segments given up, used again, and never heard of again.
 
-use floe_journal::ReadError;
+use floe_journal::{Opened, ReadError};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::rig::{Rig, SEGMENT_BYTES, open, random_body, walk};
@@ -70,6 +70,34 @@ fn a_reader_of_a_recycled_segment_is_told_to_look_again() {
     }
     assert!(matches!(rig.journal().read(&held), Err(ReadError::Gone)));
     assert!(rig.journal().damage().is_empty());
+}
+
+/// The segment is given up between the look into the index and the read of its footer.
+#[test]
+fn a_look_up_of_a_segment_that_goes_finds_what_is_left() {
+    for by_time in [false, true] {
+        let mut random = StdRng::seed_from_u64(3);
+        let mut rig = Rig::new(3);
+        while rig.journal().written() < 3 * u64::from(SEGMENT_BYTES) {
+            rig.send_batch(1, 1, random_body(&mut random, 3_000)).unwrap();
+            rig.sync().unwrap();
+            rig.work();
+        }
+        let next = rig.journal().locate(1, 0, usize::MAX).unwrap().last().unwrap().last_offset() + 1;
+        let (Opened { journal, mut keeper, .. }, _) = open(&rig.storage).unwrap();
+        let recycled = journal.clone();
+        rig.storage.before_next_read(move || {
+            recycled.recycle(0);
+            keeper.work().unwrap();
+        });
+        let found = if by_time {
+            journal.locate_time(1, 0, 0).unwrap()
+        } else {
+            journal.locate(1, 0, 0).unwrap().into_iter().next()
+        };
+        assert_eq!(found.unwrap().base_offset(), next, "by time: {by_time}");
+        assert!(journal.damage().is_empty());
+    }
 }
 
 #[test]

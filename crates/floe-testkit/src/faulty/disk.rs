@@ -1,6 +1,10 @@
 //! The state: inodes with what is seen and what is durable, names likewise.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Debug, Formatter},
+    sync::Arc,
+};
 
 use rand::{RngExt, rngs::StdRng};
 
@@ -33,6 +37,16 @@ pub(super) struct Inode {
     pub(super) unsynced: Vec<Change>,
 }
 
+/// What to do once before something else is done.
+#[derive(Default)]
+pub(super) struct Hook(pub(super) Option<Box<dyn FnOnce() + Send>>);
+
+impl Debug for Hook {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Hook").field(&self.0.is_some()).finish()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) inodes: BTreeMap<u64, Inode>,
@@ -40,6 +54,7 @@ pub(super) struct Disk {
     pub(super) durable_names: BTreeMap<String, u64>,
     pub(super) unsynced_names: Vec<NameChange>,
     pub(super) plan: FaultPlan,
+    pub(super) before_read: Hook,
     pub(super) limit_bytes: Option<usize>,
     pub(super) next_inode: u64,
     pub(super) random: StdRng,

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
     FaultError, Operation,
-    disk::{Change, Disk, Inode, NameChange},
+    disk::{Change, Disk, Hook, Inode, NameChange},
     plan::FaultPlan,
 };
 
@@ -47,6 +47,7 @@ impl FaultyStorage {
             names,
             unsynced_names: Vec::new(),
             plan: FaultPlan::default(),
+            before_read: Hook::default(),
             limit_bytes: None,
             next_inode,
             random: StdRng::seed_from_u64(seed),
@@ -57,6 +58,11 @@ impl FaultyStorage {
     /// Lets the n-th operation of this kind from now on (1 is the next) fail.
     pub fn fail(&self, operation: Operation, nth_from_now: u64, error: FaultError) {
         self.disk.lock().plan.fail(operation, nth_from_now, error);
+    }
+
+    /// Does this once, right before the next read of a file: what happens between a decision to read and the read.
+    pub fn before_next_read(&self, act: impl FnOnce() + Send + 'static) {
+        self.disk.lock().before_read = Hook(Some(Box::new(act)));
     }
 
     /// After so many more changing operations, everything fails.
@@ -176,6 +182,11 @@ impl StorageFile for FaultyFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        // not under the lock: it may use the disk
+        let before = self.disk.lock().before_read.0.take();
+        if let Some(act) = before {
+            act();
+        }
         self.check(Operation::Read)?;
         let at = usize::try_from(at).map_err(io::Error::other)?;
         self.with(|file, _| {
