@@ -162,6 +162,13 @@ impl Stage {
     }
 }
 
+/// A case that failed leaves nobody behind in the next one's groups.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.engine().close();
+    }
+}
+
 impl Home {
     fn open(&self, clocks: &Clocks) -> Engine {
         match self {

@@ -251,7 +251,7 @@ pub(crate) async fn dates_of_the_past_are_kept(stage: &Stage) {
     put(&engine, "probe", vec![record("", "v")]).await;
     stage.clocks.pass(std::time::Duration::from_millis(50));
     // both topics are looked at in the same turn
-    crate::stage::until("a turn of retention", async || {
+    until("a turn of retention", async || {
         engine.describe_topic("probe").await.unwrap().partitions[0].start == 1
     })
     .await;
