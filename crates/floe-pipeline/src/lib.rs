@@ -21,10 +21,11 @@ mod worker;
 
 pub use built_in::{EVENTS_STORE, EVENTS_TOPIC, event_schemas, events_store};
 pub use dead_letters::{
-    DeadLetter, DeadLetterCounts, DeadLetterPage, DeadLetterState, DeadLetters, MAX_REDRIVES, Origin,
-    Redrive, Redriven, Selection, TOPIC_PREFIX,
+    DeadLetter, DeadLetterCounts, DeadLetterPage, DeadLetterState, DeadLetterWriter, DeadLetters, Failure,
+    MAX_REDRIVES, Origin, Redrive, Redriven, Selection, TOPIC_PREFIX,
 };
 pub use directory::{COMMANDS_TOPIC, Command, Directory, PipelineView, WorkerView};
+pub use floe_store::PositionKey;
 pub use log::{Log, LogError, RemoteLog, TopicShape, wire};
 pub use pipelines::{Pipelines, Services};
 pub use spec::{BatchSpec, FuseSpec, PipelineSpec, RetrySpec, Start};

@@ -18,7 +18,7 @@ use marks::Marks;
 use origins::Origins;
 use scan::Scan;
 
-pub(crate) use write::{DeadLetterWriter, Failure};
+pub use write::{DeadLetterWriter, Failure};
 
 /// Topics with this prefix hold dead letters.
 pub const TOPIC_PREFIX: &str = "dlq.";

@@ -16,20 +16,20 @@ use crate::{
 
 /// What happened to a record that can't be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// Why.
-    pub(crate) error: String,
+    pub error: String,
     /// How often it was tried.
-    pub(crate) attempts: u32,
+    pub attempts: u32,
     /// When it failed first, milliseconds since the epoch.
-    pub(crate) first_ms: i64,
+    pub first_ms: i64,
     /// When it failed last.
-    pub(crate) last_ms: i64,
+    pub last_ms: i64,
 }
 
-/// Writes the dead letters of one pipeline.
+/// Writes the dead letters of one pipeline, or of whatever else takes records that may fail.
 #[derive(Debug)]
-pub(crate) struct DeadLetterWriter {
+pub struct DeadLetterWriter {
     log: Log,
     topic: Arc<str>,
     group: Arc<str>,
@@ -38,7 +38,9 @@ pub(crate) struct DeadLetterWriter {
 }
 
 impl DeadLetterWriter {
-    pub(crate) fn new(log: Log, topic: &str, group: &str) -> Self {
+    /// Dead letters of a consumer group's records, into a topic that is made when the first one is written.
+    #[must_use]
+    pub fn new(log: Log, topic: &str, group: &str) -> Self {
         Self { log, topic: topic.into(), group: group.into(), made: AtomicBool::new(false) }
     }
 
@@ -49,7 +51,7 @@ impl DeadLetterWriter {
     }
 
     /// Writes one dead letter; durable on `Ok`. A repeat for the same record makes no second one, also after a restart.
-    pub(crate) async fn write(
+    pub async fn write(
         &self,
         at: &PositionKey,
         record: &StoredRecord,
