@@ -4,6 +4,7 @@
 
 mod java;
 mod kafka;
+mod language_model;
 mod postgres;
 mod program;
 mod proxy;
@@ -12,6 +13,7 @@ mod secured;
 mod zookeeper;
 
 pub use kafka::Kafka;
+pub use language_model::{AskedRequest, Behaviour, LanguageModel};
 pub use postgres::Postgres;
 pub use program::{Program, command, find_program, free_port};
 pub use proxy::{Proxy, Traffic};
