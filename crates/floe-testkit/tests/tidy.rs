@@ -23,13 +23,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("floe-transform", &[]),
     ("floe-store", &[]),
     ("floe-pipeline", &["floe-engine", "floe-store", "floe-transform"]),
-    ("floe-gateway", &["floe-engine", "floe-live", "floe-pipeline", "floe-store", "floe-transform"]),
+    ("floe-chat", &["floe-engine", "floe-pipeline"]),
+    (
+        "floe-gateway",
+        &["floe-chat", "floe-engine", "floe-live", "floe-pipeline", "floe-store", "floe-transform"],
+    ),
     ("floe-lambda", &["floe-engine", "floe-gateway"]),
     ("floe-load", &[]),
     ("floe-testkit", &["floe-journal"]),
     (
         "floe",
         &[
+            "floe-chat",
             "floe-engine",
             "floe-gateway",
             "floe-journal",
@@ -40,7 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "floe-transform",
         ],
     ),
-    ("floe-bench", &["floe-testkit"]),
+    ("floe-bench", &["floe-chat", "floe-testkit"]),
 ];
 
 fn root() -> PathBuf {
