@@ -1,4 +1,4 @@
-//! Files of the console, from the binary: the browser client `/floe.js`, and the page `/events/live` that uses it.
+//! Files of the console, from the binary: the browser client `/floe.js`, the page `/events/live` that uses it, and the chat's page.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,11 @@ use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha1::{Digest, Sha1};
 
-use crate::{docs::page, params::RawParams, problem::ApiError};
+use crate::{
+    docs::page,
+    params::{InPath, RawParams},
+    problem::{ApiError, Problem, unknown_path},
+};
 
 /// Scripts and styles come from this server alone; sockets too, which browsers don't count as `'self'` everywhere.
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; \
@@ -46,17 +50,29 @@ impl File {
     }
 }
 
+const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
 
 static CLIENT: LazyLock<File> =
     LazyLock::new(|| File::new(SCRIPT, include_bytes!("../../../console/floe.js")));
-static LIVE_PAGE: LazyLock<File> = LazyLock::new(|| {
-    File::new("text/html; charset=utf-8", include_bytes!("../../../console/events-live.html"))
-});
+static LIVE_PAGE: LazyLock<File> =
+    LazyLock::new(|| File::new(HTML, include_bytes!("../../../console/events-live.html")));
 static LIVE_SCRIPT: LazyLock<File> =
     LazyLock::new(|| File::new(SCRIPT, include_bytes!("../../../console/events-live.js")));
-static LIVE_STYLE: LazyLock<File> = LazyLock::new(|| {
-    File::new("text/css; charset=utf-8", include_bytes!("../../../console/events-live.css"))
+static LIVE_STYLE: LazyLock<File> =
+    LazyLock::new(|| File::new(STYLE, include_bytes!("../../../console/events-live.css")));
+
+static CHAT_PAGE: LazyLock<File> =
+    LazyLock::new(|| File::new(HTML, include_bytes!("../../../console/chat.html")));
+/// What the chat's page loads, by name.
+static CHAT_FILES: LazyLock<[(&str, File); 4]> = LazyLock::new(|| {
+    [
+        ("page.js", File::new(SCRIPT, include_bytes!("../../../console/chat.js"))),
+        ("session.js", File::new(SCRIPT, include_bytes!("../../../console/chat-session.js"))),
+        ("view.js", File::new(SCRIPT, include_bytes!("../../../console/chat-view.js"))),
+        ("page.css", File::new(STYLE, include_bytes!("../../../console/chat.css"))),
+    ]
 });
 
 /// The browser client
@@ -97,4 +113,34 @@ pub(crate) async fn live_script(params: RawParams, headers: HeaderMap) -> Result
 pub(crate) async fn live_style(params: RawParams, headers: HeaderMap) -> Result<Response, ApiError> {
     params.only(&[])?;
     Ok(LIVE_STYLE.serve(&headers))
+}
+
+/// Ask in a browser
+#[utoipa::path(get, path = "/chat", tag = "chat (seed 002)", responses((status = 200, description = "A page", body = String, content_type = "text/html")))]
+pub(crate) async fn chat_page(params: RawParams, headers: HeaderMap) -> Result<Response, ApiError> {
+    params.only(&[])?;
+    Ok(CHAT_PAGE.serve(&headers))
+}
+
+/// What the page loads
+#[utoipa::path(
+    get,
+    path = "/chat/{file}",
+    tag = "chat (seed 002)",
+    params(("file" = String, Path, description = "page.js, session.js, view.js or page.css")),
+    responses(
+        (status = 200, description = "An ES module, or a style sheet", body = String, content_type = "text/javascript"),
+        (status = 404, description = "Another name", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn chat_file(
+    InPath(name): InPath<String>,
+    params: RawParams,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    params.only(&[])?;
+    match CHAT_FILES.iter().find(|(known, _)| *known == name) {
+        Some((_, file)) => Ok(file.serve(&headers)),
+        None => Err(unknown_path().await),
+    }
 }

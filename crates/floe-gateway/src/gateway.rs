@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use floe_chat::Chat;
 use floe_engine::{Acks, Engine, StorageState};
 use floe_live::Live;
 use floe_pipeline::{DeadLetters, Directory};
@@ -28,6 +29,22 @@ pub struct GatewayConfig {
     pub allowed_origins: Vec<String>,
     /// Connections at once; `None` is [`crate::limits::CONNECTIONS_MAX`].
     pub max_connections: Option<usize>,
+    /// The doors that are open here; `None` opens all.
+    pub doors: Option<Vec<Door>>,
+}
+
+/// A set of routes that can be opened by itself. What people who look after a server need (health, metrics, documents) is always
+/// open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Topics, records, groups, pipelines, live delivery, and the dialects of pub/sub, ingestion and activity events.
+    Records,
+    /// Messages of the chat, in.
+    Producer,
+    /// Messages of the chat, out.
+    Consumer,
+    /// The chat itself.
+    Chat,
 }
 
 /// What the doors lead to.
@@ -43,6 +60,8 @@ pub struct GatewayParts {
     pub dead_letters: DeadLetters,
     /// The event service; `None` where nothing stores events: `/v1/event` then only accepts.
     pub events: Option<EventService>,
+    /// The chat of the same log, where there is one.
+    pub chat: Option<Chat>,
 }
 
 /// The event service behind `/v1`.
@@ -63,6 +82,7 @@ impl GatewayParts {
             directory: Directory::new(engine.clone(), &[]),
             dead_letters: DeadLetters::new(engine.clone()),
             events: None,
+            chat: None,
             engine,
         }
     }
@@ -78,6 +98,7 @@ pub struct Gateway {
     rates: Rates,
     body_budget: BodyBudget,
     max_connections: usize,
+    doors: Option<Vec<Door>>,
     /// What events are answered with, whatever they or their topic ask for.
     promise: Option<Acks>,
     started: Instant,
@@ -107,6 +128,7 @@ impl Gateway {
             rates: Rates::default(),
             body_budget: BodyBudget::default(),
             max_connections: config.max_connections.unwrap_or(crate::limits::CONNECTIONS_MAX),
+            doors: config.doors.clone(),
             promise,
             started: Instant::now(),
             stopping: watch::Sender::new(false),
@@ -146,6 +168,15 @@ impl Gateway {
 
     pub(crate) fn events(&self) -> Option<&EventService> {
         self.parts.events.as_ref()
+    }
+
+    pub(crate) fn chat(&self) -> Option<&Chat> {
+        self.parts.chat.as_ref()
+    }
+
+    /// Whether these routes are open here.
+    pub(crate) fn has_door(&self, door: Door) -> bool {
+        self.doors.as_ref().is_none_or(|doors| doors.contains(&door))
     }
 
     /// Turns true, once, when the server begins to stop: waits end early, streams say goodbye.

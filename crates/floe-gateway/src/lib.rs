@@ -36,6 +36,7 @@ mod live_doors;
 mod sse;
 mod ws;
 
+mod chat;
 mod dialects;
 mod rates;
 mod receipts;
@@ -43,7 +44,7 @@ mod receipts;
 mod console;
 mod docs;
 
-pub use gateway::{EventService, Gateway, GatewayConfig, GatewayParts};
+pub use gateway::{Door, EventService, Gateway, GatewayConfig, GatewayParts};
 pub use problem::{ApiError, Code, FieldFault, Problem, code_of};
 pub use routes::{ingestion_router, openapi};
 pub use server::{ConnectionPlace, serve};

@@ -116,6 +116,8 @@ pub const STORED_EVENTS_MAX: usize = 1_000;
 pub const STORED_WAIT_MS_DEFAULT: u64 = 10_000;
 /// Shortest span of time that events are counted by.
 pub const COUNT_SPAN_MIN: Duration = Duration::from_secs(1);
+/// How long `POST /chat` waits for the answer when nothing is asked.
+pub const ANSWER_WAIT_MS_DEFAULT: u64 = 30_000;
 /// Topics whose rates are sampled; one more is answered with rates of 0.
 pub const SAMPLED_TOPICS_MAX: usize = 64;
 /// Time between two samples.

@@ -44,6 +44,8 @@ pub enum Code {
     StorageFailed,
     /// Whether it was stored is unknown; safe to repeat with the same `Idempotency-Key`.
     OutcomeUnknown,
+    /// A question of the chat will not be answered.
+    AnswerFailed,
     /// Too much is waiting.
     Overloaded,
     /// The engine can't be reached, or is stopping.
@@ -99,6 +101,7 @@ impl Code {
             Self::OutcomeUnknown => {
                 ("OUTCOME_UNKNOWN", StatusCode::GATEWAY_TIMEOUT, "Whether it was stored is unknown")
             }
+            Self::AnswerFailed => ("ANSWER_FAILED", StatusCode::BAD_GATEWAY, "There is no answer"),
             Self::Overloaded => ("OVERLOADED", StatusCode::SERVICE_UNAVAILABLE, "The server is overloaded"),
             Self::Unavailable => {
                 ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE, "The engine is unavailable")

@@ -9,8 +9,8 @@ use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    console, dead_letters, dialects, docs,
-    gateway::{Gateway, GatewayParts},
+    chat, console, dead_letters, dialects, docs,
+    gateway::{Door, Gateway, GatewayParts},
     group_members, groups, health, live_doors, metrics, pipelines,
     problem::{ApiError, Code, Problem, unknown_path, wrong_method},
     records, stats, topics,
@@ -34,15 +34,16 @@ use crate::{
         (name = "pub/sub (seed 000)", description = "Topics, e-mail subscribers, reading by key"),
         (name = "ingestion (seed 001)", description = "Any JSON in, and how far it has come"),
         (name = "activity (seed 003)", description = "Typed events in, stored, found, counted, followed"),
+        (name = "chat (seed 002)", description = "Questions and answers over topics"),
         (name = "operations", description = "Health, numbers, metrics"),
         (name = "documents", description = "Pages for people"),
     )
 )]
 struct Document;
 
-/// All routes, ready to be called.
+/// The routes of the doors that are open, ready to be called.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    let (router, document) = all().split_for_parts();
+    let (router, document) = open(|door| gateway.has_door(door)).split_for_parts();
     router
         .with_state(gateway)
         .merge(docs::swagger(document))
@@ -77,15 +78,67 @@ async fn no_way_in() -> ApiError {
 /// The OpenAPI document of all routes.
 #[must_use]
 pub fn openapi() -> openapi::OpenApi {
-    all().into_openapi()
+    open(|_| true).into_openapi()
 }
 
-fn all() -> OpenApiRouter<Arc<Gateway>> {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(writes()).merge(reads())
+type Routes = OpenApiRouter<Arc<Gateway>>;
+
+fn open(has: impl Fn(Door) -> bool) -> Routes {
+    let doors: [(Door, fn() -> Routes); 5] = [
+        (Door::Records, writes),
+        (Door::Records, reads),
+        (Door::Producer, producer),
+        (Door::Consumer, consumer),
+        (Door::Chat, chat_doors),
+    ];
+    let opened = doors.into_iter().filter(|(door, _)| has(*door));
+    opened
+        .fold(OpenApiRouter::with_openapi(Document::openapi()).merge(operations()), |router, (_, routes)| {
+            router.merge(routes())
+        })
+}
+
+/// What is open everywhere.
+fn operations() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(metrics::metrics))
+                .routes(routes!(docs::landing))
+                .routes(routes!(docs::redoc))
+                .layer(CompressionLayer::new()),
+        )
+}
+
+fn producer() -> Routes {
+    OpenApiRouter::new().routes(routes!(chat::post_message))
+}
+
+fn consumer() -> Routes {
+    OpenApiRouter::new().routes(routes!(chat::take_message))
+}
+
+fn chat_doors() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(chat::ask, console::chat_page))
+        .routes(routes!(chat::outcome))
+        .routes(routes!(chat::chat_socket))
+        .routes(routes!(chat::show_session, chat::delete_session))
+        .routes(routes!(chat::stop_answer))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(chat::list_documents, chat::add_document))
+                .routes(routes!(chat::show_document, chat::delete_document))
+                .routes(routes!(console::chat_file))
+                .layer(CompressionLayer::new()),
+        )
 }
 
 /// Routes with small answers, and the hottest ones: no layer around them.
-fn writes() -> OpenApiRouter<Arc<Gateway>> {
+fn writes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(records::produce))
         .routes(routes!(dialects::register_event))
@@ -101,16 +154,13 @@ fn writes() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(group_members::heartbeat))
         .routes(routes!(group_members::leave))
         .routes(routes!(group_members::commit))
-        .routes(routes!(health::health))
-        .routes(routes!(health::live))
-        .routes(routes!(health::ready))
         .routes(routes!(live_doors::web_socket))
         .routes(routes!(live_doors::event_stream))
         .routes(routes!(dialects::follow_events))
 }
 
 /// Routes with answers that may be large: compressed if the client asks for it.
-fn reads() -> OpenApiRouter<Arc<Gateway>> {
+fn reads() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(topics::list, topics::create))
         .routes(routes!(topics::describe, topics::alter, topics::delete))
@@ -134,12 +184,9 @@ fn reads() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(dialects::find_event, dialects::erase_event))
         .routes(routes!(dialects::get_status))
         .routes(routes!(stats::stats))
-        .routes(routes!(metrics::metrics))
-        .routes(routes!(docs::landing))
         .routes(routes!(console::client))
         .routes(routes!(console::live_page))
         .routes(routes!(console::live_script))
         .routes(routes!(console::live_style))
-        .routes(routes!(docs::redoc))
         .layer(CompressionLayer::new())
 }

@@ -1,9 +1,9 @@
-//! A socket that is only told things: events in the order in which they are stored.
+//! A socket that is told things as they happen: stored events in their order, or what goes on in a session of the chat.
 
 use std::{borrow::Cow, io, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use floe_store::{Followed, FollowedEvent};
+use floe_store::Followed;
 use tokio::{
     io::{Interest, Ready},
     net::TcpStream,
@@ -15,21 +15,54 @@ use super::{
     limits::{READ_BYTES, READS_PER_TURN, UNSENT_REPLY_BYTES_MAX},
     outbox::Outbox,
     pulse::{Beat, Pulse},
+    session::ready,
 };
 use crate::gateway::Gateway;
 
+/// Who talks to the client of such a socket.
+pub(crate) trait Conversation: Send {
+    /// The texts to send next; waits until there are some. Asked only when all before are handed to the kernel, so a slow reader
+    /// holds one answer at most. Cancel-safe.
+    fn next(&mut self) -> impl Future<Output = Vec<Bytes>> + Send;
+
+    /// Takes what the client said.
+    fn hear(&mut self, text: Bytes) -> Heard;
+
+    /// Whether the client is read. Not so, it waits: what it sends stays in the kernel's buffers.
+    fn is_listening(&self) -> bool {
+        true
+    }
+}
+
+/// What the client's words are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// They ask for something.
+    Something,
+    /// Nothing: many of them in a short time are refused, as pings are.
+    Nothing,
+}
+
+/// Stored events: what a slow reader has not taken yet is in the table, and nothing is lost.
+impl Conversation for Followed {
+    async fn next(&mut self) -> Vec<Bytes> {
+        Followed::next(self).await.iter().map(|event| event.frame.clone()).collect()
+    }
+
+    fn hear(&mut self, _: Bytes) -> Heard {
+        Heard::Nothing
+    }
+}
+
 /// One such socket.
-///
-/// The next events are taken only when all before are handed to the kernel, so a slow reader holds one batch at most;
-/// what it has not taken yet is in the table, and nothing is lost. What the client says is checked and passed over.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub(super) struct Follower<C> {
     gateway: Arc<Gateway>,
     socket: TcpStream,
     decoder: Decoder,
     outbox: Outbox,
     pulse: Pulse,
-    followed: Followed,
+    conversation: C,
     /// What came right behind the handshake.
     early: Bytes,
     /// Whether the socket didn't take all that there was for it.
@@ -39,18 +72,18 @@ pub(super) struct Follower {
 enum Woken {
     Stopping,
     Socket(io::Result<Ready>),
-    Events(Vec<Arc<FollowedEvent>>),
+    Texts(Vec<Bytes>),
     Beat(Beat),
 }
 
-impl Follower {
+impl<C: Conversation> Follower<C> {
     /// A socket after its handshake; `early` are bytes that came right behind that.
     pub(super) fn new(
         gateway: Arc<Gateway>,
         socket: TcpStream,
         early: Bytes,
         phase: f32,
-        followed: Followed,
+        conversation: C,
     ) -> Self {
         Self {
             gateway,
@@ -58,7 +91,7 @@ impl Follower {
             decoder: Decoder::default(),
             outbox: Outbox::default(),
             pulse: Pulse::new(phase),
-            followed,
+            conversation,
             early,
             full: false,
         }
@@ -86,16 +119,23 @@ impl Follower {
             if let Err(error) = self.flush() {
                 return error.into();
             }
-            let interest = match self.full {
-                true => Interest::READABLE | Interest::WRITABLE,
-                false => Interest::READABLE,
+            let listening = self.conversation.is_listening();
+            if !listening {
+                // it is the server that keeps the client waiting
+                self.pulse.excuse();
+            }
+            let interest = match (listening, self.full) {
+                (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+                (true, false) => Some(Interest::READABLE),
+                (false, true) => Some(Interest::WRITABLE),
+                (false, false) => None,
             };
             let woken = tokio::select! {
                 biased;
                 _ = stopped.as_mut() => Woken::Stopping,
-                ready = self.socket.ready(interest) => Woken::Socket(ready),
+                ready = ready(&self.socket, interest) => Woken::Socket(ready),
                 beat = self.pulse.beat() => Woken::Beat(beat),
-                events = self.followed.next(), if !self.full => Woken::Events(events),
+                texts = self.conversation.next(), if !self.full => Woken::Texts(texts),
             };
             if let Err(leaving) = self.act(woken) {
                 return leaving;
@@ -129,10 +169,10 @@ impl Follower {
                 Ok(())
             }
             Woken::Beat(Beat::Close(violation)) => Err(violation.into()),
-            Woken::Events(events) => {
-                for event in events {
-                    self.outbox.push(frame::text_head(event.frame.len()));
-                    self.outbox.push(event.frame.clone());
+            Woken::Texts(texts) => {
+                for text in texts {
+                    self.outbox.push(frame::text_head(text.len()));
+                    self.outbox.push(text);
                 }
                 Ok(())
             }
@@ -158,9 +198,11 @@ impl Follower {
     fn digest(&mut self, mut input: &[u8]) -> Result<(), Leaving> {
         while let Some(incoming) = self.decoder.next(&mut input)? {
             match incoming {
-                Incoming::Text(_) => {
+                Incoming::Text(text) => {
                     self.pulse.message_ended();
-                    self.pulse.count_control()?;
+                    if self.conversation.hear(text) == Heard::Nothing {
+                        self.pulse.count_control()?;
+                    }
                 }
                 Incoming::Ping(payload) => {
                     self.pulse.count_control()?;

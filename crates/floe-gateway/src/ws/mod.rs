@@ -1,9 +1,9 @@
-//! The WebSocket `/ws`: publish, subscribe, and events as they become visible; and `/v1/ws/events`, which only tells.
+//! The WebSocket `/ws`: publish, subscribe, and events as they become visible; `/v1/ws/events`, which only tells; and `/chat/ws`.
 //!
 //! In the order of a connection's life: the [`handshake`], the [`session`] that lives on the socket, the [`frame`]s it
 //! reads, the [`message`]s in them and what each of these [`requests`] does, the [`change`] of subscriptions under way, the [`replies`] that keep their order, the
 //! [`watches`] that deliver events, the [`reply`] texts, the [`outbox`] they leave by, the [`pulse`] that notices
-//! silence, and [`closing`]. [`follower`] is the session of a socket that is only told things. Every bound is in [`limits`].
+//! silence, and [`closing`]. [`follower`] is the session of a socket that is told things as they happen. Every bound is in [`limits`].
 
 mod change;
 mod closing;
@@ -27,12 +27,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use floe_store::Followed;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+pub(crate) use self::follower::{Conversation, Heard};
 use self::{
     follower::Follower,
     handshake::{Handshake, Refused},
@@ -52,8 +52,12 @@ pub(crate) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Reques
     }
 }
 
-/// Makes a request's connection a WebSocket that is told of stored events. Host and origin were checked before.
-pub(crate) fn upgrade_to_follow(gateway: Arc<Gateway>, request: Request, followed: Followed) -> Response {
+/// Makes a request's connection a WebSocket that is told things as they happen. Host and origin were checked before.
+pub(crate) fn upgrade_to_talk(
+    gateway: Arc<Gateway>,
+    request: Request,
+    conversation: impl Conversation + 'static,
+) -> Response {
     let Upgrade { on_upgrade, handshake, place } = match Upgrade::of(request) {
         Ok(upgrade) => upgrade,
         Err(refused) => return refused.into_response(),
@@ -62,7 +66,7 @@ pub(crate) fn upgrade_to_follow(gateway: Arc<Gateway>, request: Request, followe
         // An error here is a client that left before it had the answer.
         let Ok(upgraded) = on_upgrade.await else { return };
         let Some((socket, early)) = socket_of(upgraded) else { return };
-        Follower::new(gateway, socket, early, rand::random(), followed).run().await;
+        Follower::new(gateway, socket, early, rand::random(), conversation).run().await;
         drop(place);
     });
     handshake.response()

@@ -249,7 +249,7 @@ impl Session {
 }
 
 /// Waits for the socket; for ever if it is waited for nothing.
-async fn ready(socket: &TcpStream, interest: Option<Interest>) -> io::Result<Ready> {
+pub(super) async fn ready(socket: &TcpStream, interest: Option<Interest>) -> io::Result<Ready> {
     match interest {
         Some(interest) => socket.ready(interest).await,
         None => std::future::pending().await,

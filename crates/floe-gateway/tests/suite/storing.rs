@@ -94,6 +94,7 @@ impl Storing {
             live: Live::new(engine.clone()),
             directory: Directory::new(engine.clone(), &specs),
             dead_letters: DeadLetters::new(engine.clone()),
+            chat: None,
             events: Some(EventService { store: store.clone(), schemas: Arc::new(schemas) }),
             engine: engine.clone(),
         };

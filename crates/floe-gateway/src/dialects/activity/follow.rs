@@ -49,5 +49,5 @@ pub(crate) async fn follow_events(
     let after = place(&params, "after")?;
     let filter = filter(&params)?;
     let followed = service(&gateway)?.store.follow(after, filter);
-    Ok(ws::upgrade_to_follow(gateway, request, followed))
+    Ok(ws::upgrade_to_talk(gateway, request, followed))
 }
