@@ -38,11 +38,12 @@ pub(crate) struct ServeArgs {
     /// With --engine kafka: brokers to start from, host:port, separated by commas.
     #[arg(long, value_name = "BROKERS")]
     kafka_bootstrap: Option<String>,
-    /// What this process does: http (the records and their doors), pipelines; both unless said otherwise. With
-    /// pipelines alone it works on the records of --server, or of the cluster.
+    /// What this process does: http (the records and their doors), pipelines, and of the chat its producer, consumer and gateway
+    /// (doors) and its workers (chat); all unless said otherwise. With pipelines or chat alone it works on the records of
+    /// --server, or of the cluster.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     services: Vec<String>,
-    /// With --services pipelines: the node whose records are worked on [default: http://127.0.0.1:8080].
+    /// With --services pipelines or chat: the node whose records are worked on [default: http://127.0.0.1:8080].
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// How lines of the log look: text or json.

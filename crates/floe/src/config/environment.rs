@@ -8,6 +8,9 @@ const NOT_SETTINGS: [&str; 2] = ["FLOE_URL", "FLOE_CONFIG"];
 /// Names from the deployments that Floe replaces, which say where something is that Floe works with.
 const ADDRESSES: [(&str, &str); 3] =
     [("POSTGRES_URL", "store.url"), ("REDIS_URL", "redis.url"), (BROKERS, "kafka.bootstrap")];
+/// Names of ours without the underscores that lead inwards.
+const LANGUAGE_MODEL: [(&str, &str); 3] =
+    [("FLOE_LLM_URL", "llm.url"), ("FLOE_LLM_MODEL", "llm.model"), ("FLOE_LLM_KEY", "llm.key")];
 /// Who names brokers this way wants the cluster to keep the records.
 const BROKERS: &str = "KAFKA_BROKER_URL";
 const ZOOKEEPER: &str = "ZOOKEEPER_HOST is set: ZooKeeper is Kafka's own affair, Floe never talks to it";
@@ -31,7 +34,12 @@ pub(crate) fn read(variables: impl IntoIterator<Item = (String, String)>) -> Env
             if NOT_SETTINGS.contains(&name.as_str()) {
                 continue;
             }
-            let path = path.to_ascii_lowercase().replace("__", ".");
+            let known = LANGUAGE_MODEL.iter().find(|(known, _)| *known == name);
+            if known.is_some() && value.is_empty() {
+                continue;
+            }
+            let path = known
+                .map_or_else(|| path.to_ascii_lowercase().replace("__", "."), |(_, path)| (*path).to_owned());
             environment.given.push(Given {
                 path,
                 value: Value::Text(value),
@@ -122,6 +130,14 @@ mod tests {
         assert_eq!(found(&[("REDIS_HOST", "h"), ("REDIS_URL", "redis://a")]), ["redis.url=\"redis://a\""]);
         assert_eq!(found(&[("REDIS_HOST", "h")]), ["redis.url=\"redis://h:6379\""]);
         assert!(found(&[("REDIS_PORT", "7"), ("POSTGRES_URL", "")]).is_empty());
+    }
+
+    #[test]
+    fn a_language_model_is_named_shortly() {
+        let variables = [("FLOE_LLM_MODEL", "m"), ("FLOE_LLM_URL", "http://h/v1"), ("FLOE_LLM_KEY", "")];
+        let environment = read(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let paths: Vec<_> = environment.given.iter().map(|given| given.path.as_str()).collect();
+        assert_eq!(paths, ["llm.model", "llm.url"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Configuration: `floe.toml`, under the environment, under flags; checked whole before anything starts.
 
+pub(crate) mod chat;
 pub(crate) mod check_file;
 mod environment;
 mod file;
@@ -15,6 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use floe_chat::ChatSettings;
 use floe_pipeline::PipelineSpec;
 use floe_transform::{SchemaSet, Step, Transform};
 
@@ -46,6 +48,11 @@ impl Loaded {
     /// All pipelines: the built-in one, if it is on, and those of the file.
     pub(crate) fn specs(&self) -> Vec<PipelineSpec> {
         self.events.iter().chain(self.pipelines.iter().map(|pipeline| &pipeline.spec)).cloned().collect()
+    }
+
+    /// How the chat is set up.
+    pub(crate) fn chat(&self) -> ChatSettings {
+        self.settings.chat.settings(self.settings.redis.as_ref())
     }
 
     /// What the built-in pipeline checks events against.
@@ -109,6 +116,7 @@ fn combine(file: Contents, over: impl IntoIterator<Item = Vec<Given>>) -> Result
             "engine = \"kafka\" needs the cluster's address: kafka.bootstrap = \"host:9092\"".to_owned(),
         );
     }
+    errors.extend(loaded.settings.chat.check().err());
     match events_pipeline(&loaded) {
         Ok(spec) => loaded.events = spec,
         Err(error) => errors.push(error),

@@ -9,6 +9,7 @@ use floe_pipeline::{
 
 use super::{
     Loaded,
+    chat::{POLICIES, SEVERITIES},
     settings::{
         ENGINES, KAFKA_CLIENT_PREFIX, LOG_FORMATS, ListenPolicy, SCHEMAS_PREFIX, SERVICES, Settings,
         StorageMode, Storing, UnknownTypes,
@@ -68,6 +69,11 @@ fn addresses(out: &mut String, loaded: &Loaded) {
         let address = address.unwrap_or_else(|| "none".to_owned());
         let _ = writeln!(out, "# {path}: {}  # {origin}", address.escape_debug());
     }
+    for path in ["llm.url", "llm.model", "llm.key"] {
+        if let Some(origin) = loaded.origins.get(path) {
+            let _ = writeln!(out, "# {path} is set  # {origin}");
+        }
+    }
 }
 
 fn kind_of(sink: &SinkSpec) -> &'static str {
@@ -86,6 +92,7 @@ fn kind_of(sink: &SinkSpec) -> &'static str {
 fn values(settings: &Settings) -> Vec<(&'static str, String)> {
     let text = |text: &str| toml::Value::from(text).to_string();
     let list = |items: &[String]| toml::Value::from(items.to_vec()).to_string();
+    let chat = &settings.chat;
     let services: Vec<_> =
         settings.services.iter().map(|service| word(&SERVICES, *service).to_owned()).collect();
     let mut values = vec![
@@ -110,6 +117,14 @@ fn values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("events.enabled", (settings.events.storing == Storing::On).to_string()),
         ("events.strict", (settings.events.unknown_types == UnknownTypes::Refused).to_string()),
         ("server.url", text(&settings.server)),
+        ("chat.retention", text(&span::write(chat.retention))),
+        ("chat.profanity", text(word(&POLICIES, chat.profanity))),
+        ("chat.profanity_severity", text(word(&SEVERITIES, chat.severity))),
+        ("chat.words", list(&chat.words)),
+        ("chat.allowed_words", list(&chat.allowed_words)),
+        ("chat.session_turns", chat.sessions.turns.to_string()),
+        ("chat.session_characters", chat.sessions.characters.to_string()),
+        ("chat.session_expiry", text(&span::write(chat.sessions.expiry))),
     ]);
     values
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use floe_store::DatabaseUrl;
 
 use super::{
+    chat::{self, ChatConfig},
     given::{Given, Value},
     nearest::nearest,
     services,
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) redis: Option<RedisUrl>,
     /// The events that go into the store.
     pub(crate) events: EventsSettings,
+    /// The chat.
+    pub(crate) chat: ChatConfig,
     /// The node whose records a process without doors works on.
     pub(crate) server: String,
     /// How long accepted requests may take to finish after a signal.
@@ -73,6 +76,21 @@ pub(crate) enum Service {
     Http,
     /// Pipelines: of the records in this process, or of another node's.
     Pipelines,
+    /// The chat's messages, in.
+    Producer,
+    /// The chat's messages, out.
+    Consumer,
+    /// The chat's questions and answers, sessions and documents.
+    Gateway,
+    /// The chat's workers: of the records in this process, or of another node's.
+    Chat,
+}
+
+impl Service {
+    /// Whether it needs HTTP, and the records behind it.
+    pub(crate) fn has_door(self) -> bool {
+        matches!(self, Self::Http | Self::Producer | Self::Consumer | Self::Gateway)
+    }
 }
 
 /// Whether addresses beyond this machine may be bound though nobody has to show a key.
@@ -173,8 +191,14 @@ pub(crate) enum LogFormat {
 pub(crate) const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 pub(crate) const ENGINES: [(&str, EngineKind); 2] =
     [("embedded", EngineKind::Embedded), ("kafka", EngineKind::Kafka)];
-pub(crate) const SERVICES: [(&str, Service); 2] =
-    [("http", Service::Http), ("pipelines", Service::Pipelines)];
+pub(crate) const SERVICES: [(&str, Service); 6] = [
+    ("http", Service::Http),
+    ("pipelines", Service::Pipelines),
+    ("producer", Service::Producer),
+    ("consumer", Service::Consumer),
+    ("gateway", Service::Gateway),
+    ("chat", Service::Chat),
+];
 /// What stands in front of the name of an event's type in a setting that names its schema.
 pub(super) const SCHEMAS_PREFIX: &str = "events.schemas.";
 /// What stands in front of the name of a client's property in a setting that sets it.
@@ -236,6 +260,7 @@ impl Default for Settings {
                 unknown_types: UnknownTypes::Taken,
                 schemas: BTreeMap::new(),
             },
+            chat: ChatConfig::default(),
             server: "http://127.0.0.1:8080".to_owned(),
             shutdown_grace: Duration::from_secs(10),
         }
@@ -245,6 +270,9 @@ impl Default for Settings {
 impl Settings {
     /// Puts one given value in its place, or says what is wrong with it.
     pub(crate) fn apply(&mut self, given: &Given) -> Result<(), String> {
+        if let Some(applied) = self.chat.apply(given) {
+            return applied;
+        }
         match given.path.as_str() {
             "data_dir" => self.data_dir = given.text()?.into(),
             "ephemeral" => {
@@ -297,7 +325,8 @@ impl Settings {
             "server.url" => self.server = services::server(given)?,
             unknown => {
                 let nearest =
-                    nearest(unknown, KEYS.into_iter().chain([super::pipelines::KEY])).unwrap_or_default();
+                    nearest(unknown, KEYS.into_iter().chain(chat::KEYS).chain([super::pipelines::KEY]))
+                        .unwrap_or_default();
                 let (origin, unknown) = (&given.origin, unknown.escape_debug());
                 return Err(format!("{origin}: there is no setting '{unknown}'; did you mean '{nearest}'?"));
             }
@@ -382,7 +411,7 @@ mod tests {
 
     #[test]
     fn every_key_that_is_listed_is_known() {
-        for key in KEYS {
+        for key in KEYS.into_iter().chain(chat::KEYS) {
             let answer = apply(key, Value::Other("?".to_owned()));
             assert!(answer.is_err_and(|error| !error.contains("there is no setting")), "{key}");
         }
@@ -427,7 +456,7 @@ mod tests {
             ("kafka.bootstrap", "a:9092,", "kafka:9092"),
             ("kafka.client.acks", "0", "security.protocol"),
             ("kafka.replication_factor", "0", "from 1 to 100"),
-            ("services", "http,chat", "http or pipelines"),
+            ("services", "http,chats", "http or pipelines or producer or consumer or gateway or chat"),
             ("server.url", "node:8080", "http://node:8080"),
             ("events.strict", "yes", "true or false"),
             ("ephemeral", "yes", "true or false"),

@@ -12,6 +12,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use super::answers::Asked;
+
 /// How long the pipelines may take to catch up.
 const CATCH_UP: Duration = Duration::from_secs(60);
 /// How often it is looked at whether they have.
@@ -67,6 +69,8 @@ pub(super) struct Found {
     pub(super) stored: bool,
     /// Dead letters that are still open.
     pub(super) open: u64,
+    /// What it was asked about itself.
+    pub(super) asked: Vec<Asked>,
 }
 
 /// A dead letter, as far as it is shown.

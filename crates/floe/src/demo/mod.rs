@@ -3,8 +3,9 @@
 //! Real input goes in over HTTP, one request an event; subscribers watch it live. When a part of it is acknowledged
 //! the server is killed with SIGKILL and started again. Whoever sends, sends again what was not answered; whoever
 //! watches, resumes at their cursor. In the end everything is read back and held against what was acknowledged, and
-//! what pipelines made of it is shown: see [`events`].
+//! what pipelines made of it is shown: see [`events`]. At last it is asked about itself: see [`answers`].
 
+mod answers;
 mod events;
 mod server;
 mod subscriber;
@@ -267,8 +268,8 @@ fn say(text: &str) {
     tell(&format!("demo: {text}"));
 }
 
-/// What the pipelines made of the earthquakes, and of an event that is no good until a schema is corrected. Ends the
-/// server; returns its exit code.
+/// What the pipelines made of the earthquakes, and of an event that is no good until a schema is corrected; and what the chat
+/// knows. Ends the server; returns its exit code.
 async fn tables(
     server: ServerProcess,
     directory: &Path,
@@ -286,8 +287,10 @@ async fn tables(
     let server = ServerProcess::start(data_dir, target.authority()).await?;
     say("the schema is corrected, the server started again; the dead letter is redriven");
     let (redriven, stored, open) = events::redrive(&target, &letter).await?;
+    say("the documents of Floe go into the chat, and it is asked about itself");
+    let asked = answers::ask(&target).await?;
     let exit_code = server.stop().await?;
-    let found = Found { magnitudes, letter, redriven, stored, open };
+    let found = Found { magnitudes, letter, redriven, stored, open, asked };
     Ok((if first_exit == Some(0) { exit_code } else { first_exit }, found))
 }
 

@@ -7,6 +7,9 @@ use floe_load::{Report, grouped, topic::PartitionBounds};
 use super::{Outage, Stream, acknowledged_all, events::Found, subscriber::Seen};
 use crate::output::Output;
 
+/// What is shown of an answer.
+const ANSWER_CHARACTERS: usize = 110;
+
 /// Everything there is to judge by.
 #[derive(Debug)]
 pub(super) struct Verdict<'a> {
@@ -32,6 +35,8 @@ impl Verdict<'_> {
         out.table(&self.magnitudes_table())?;
         out.line("")?;
         out.table(&self.letter_table())?;
+        out.line("")?;
+        out.table(&self.answers_table())?;
         out.line("")?;
         let promises = self.promises();
         let rows: Vec<_> = promises
@@ -125,6 +130,15 @@ impl Verdict<'_> {
         rows.map(|(name, value)| vec![name.to_owned(), value]).to_vec()
     }
 
+    fn answers_table(&self) -> Vec<Vec<String>> {
+        let mut rows = vec![["ASKED ABOUT ITSELF", "ANSWERED", "FROM"].map(str::to_owned).to_vec()];
+        rows.extend(self.found.asked.iter().map(|asked| {
+            let answer: String = asked.answer.chars().take(ANSWER_CHARACTERS).collect();
+            vec![asked.question.to_owned(), answer, asked.source.clone()]
+        }));
+        rows
+    }
+
     /// Every earthquake that was acknowledged is one row.
     fn quakes_are_rows(&self) -> bool {
         let acknowledged = self.reports.last().map_or(0, |report| report.acknowledged);
@@ -165,6 +179,10 @@ impl Verdict<'_> {
             (
                 "corrected and redriven once, it is in the table, and no dead letter is left",
                 self.found.redriven == 1 && self.found.stored && self.found.open == 0,
+            ),
+            (
+                "asked about itself, it answered from the documents that have the answers",
+                !self.found.asked.is_empty() && self.found.asked.iter().all(|asked| asked.right),
             ),
             ("the server stopped in order when asked to", self.exit_code == Some(0)),
         ]

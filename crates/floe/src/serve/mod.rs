@@ -5,7 +5,7 @@
 //! writes what it holds. The ports come before the engine because finding one taken should not cost a recovery, and
 //! because who connects during one is then served late instead of being refused.
 //!
-//! Without the service `http` there are no doors here: see [`worker`].
+//! Without a service that has doors there are none here: see [`worker`].
 
 mod data_dir;
 mod engine;
@@ -22,8 +22,9 @@ use std::{
 };
 
 use anyhow::Context;
+use floe_chat::{Chat, ChatWorkers, Knowledge};
 use floe_engine::Engine;
-use floe_gateway::{EventService, Gateway, GatewayConfig, GatewayParts};
+use floe_gateway::{Door, EventService, Gateway, GatewayConfig, GatewayParts};
 use floe_live::Live;
 use floe_pipeline::{DeadLetters, Directory, Log, Pipelines, Services};
 use floe_store::EventStore;
@@ -49,7 +50,7 @@ pub(crate) async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     for notice in &loaded.notices {
         tracing::warn!("{notice}");
     }
-    if !loaded.settings.services.contains(&Service::Http) {
+    if !loaded.settings.services.iter().any(|service| service.has_door()) {
         return worker::work(loaded, started).await;
     }
     if let Some(origin) = loaded.origins.get("server.url") {
@@ -79,8 +80,9 @@ async fn with_engine(
 ) -> anyhow::Result<()> {
     let settings = &loaded.settings;
     let store = store::open(settings, directory.map(data_dir::DataDirectory::path))?;
-    let gateway = gateway(loaded, engine, store.clone())?;
-    let pipelines = pipelines(loaded, engine, store.clone())?;
+    let chat = chat(loaded, engine)?;
+    let gateway = gateway(loaded, engine, store.clone(), chat.doors)?;
+    let workers = Workers { pipelines: pipelines(loaded, engine, store.clone())?, chat: chat.workers };
     announce(settings, directory, &listeners, started)?;
 
     let shutdown = signals::Shutdown::install()?;
@@ -94,44 +96,72 @@ async fn with_engine(
         drop(closed);
         ended
     };
-    let (doors, ()) = tokio::join!(doors, drain(pipelines, &shutdown, grace, doors_closed));
+    let (doors, ()) = tokio::join!(doors, drain(workers, &shutdown, grace, doors_closed));
     if let Some(store) = store {
         store.database().close().await;
     }
     doors.context("serving failed")
 }
 
-/// Lets the pipelines finish what they hold once the doors are closed: a request may wait for them until then. Doors that
-/// take all of the grace period don't keep the pipelines from their part of it.
+/// Lets the workers finish what they hold once the doors are closed: a request may wait for them until then. Doors that
+/// take all of the grace period don't keep the workers from their part of it.
 async fn drain(
-    pipelines: Option<Pipelines>,
+    workers: Workers,
     shutdown: &signals::Shutdown,
     grace: Duration,
     mut doors_closed: oneshot::Receiver<()>,
 ) {
-    let Some(pipelines) = pipelines else { return };
     let grace = grace.saturating_sub(CLOSING);
     let least = LEAST_DRAIN.min(grace);
     let asked = tokio::select! {
         biased;
         () = shutdown.requested() => Instant::now(),
         // They failed by themselves.
-        _ = &mut doors_closed => return pipelines.drain(least).await,
+        _ = &mut doors_closed => return workers.drain(least).await,
     };
     tokio::select! {
         _ = doors_closed => {}
         () = tokio::time::sleep(grace.saturating_sub(least)) => {}
     }
-    pipelines.drain(grace.saturating_sub(asked.elapsed()).max(least)).await;
+    workers.drain(grace.saturating_sub(asked.elapsed()).max(least)).await;
+}
+
+/// What works on records here.
+struct Workers {
+    pipelines: Option<Pipelines>,
+    chat: Option<ChatWorkers>,
+}
+
+impl Workers {
+    /// Lets all finish what they hold, at most so long.
+    async fn drain(self, limit: Duration) {
+        let pipelines = async {
+            if let Some(pipelines) = self.pipelines {
+                pipelines.drain(limit).await;
+            }
+        };
+        let chat = async {
+            if let Some(chat) = self.chat {
+                chat.drain(limit).await;
+            }
+        };
+        tokio::join!(pipelines, chat);
+    }
 }
 
 /// The doors and what they lead to.
-fn gateway(loaded: &Loaded, engine: &Engine, store: Option<EventStore>) -> anyhow::Result<Arc<Gateway>> {
+fn gateway(
+    loaded: &Loaded,
+    engine: &Engine,
+    store: Option<EventStore>,
+    chat: Option<Chat>,
+) -> anyhow::Result<Arc<Gateway>> {
     let http = &loaded.settings.http;
     let config = GatewayConfig {
         allowed_hosts: http.allowed_hosts.clone(),
         allowed_origins: http.allowed_origins.clone(),
         max_connections: http.max_connections,
+        doors: Some(doors(&loaded.settings.services)),
     };
     let events = match (store, loaded.event_schemas()) {
         (Some(store), Some(set)) => {
@@ -147,8 +177,46 @@ fn gateway(loaded: &Loaded, engine: &Engine, store: Option<EventStore>) -> anyho
         directory: Directory::new(engine.clone(), &loaded.specs()),
         dead_letters: DeadLetters::new(engine.clone()),
         events,
+        chat,
     };
     Ok(Gateway::new(parts, &config))
+}
+
+/// The doors of these services.
+fn doors(services: &[Service]) -> Vec<Door> {
+    let door = |service: &Service| match service {
+        Service::Http => Some(Door::Records),
+        Service::Producer => Some(Door::Producer),
+        Service::Consumer => Some(Door::Consumer),
+        Service::Gateway => Some(Door::Chat),
+        Service::Pipelines | Service::Chat => None,
+    };
+    services.iter().filter_map(door).collect()
+}
+
+/// What of the chat is in this process.
+#[derive(Default)]
+struct ChatParts {
+    /// Behind its doors.
+    doors: Option<Chat>,
+    workers: Option<ChatWorkers>,
+}
+
+fn chat(loaded: &Loaded, engine: &Engine) -> anyhow::Result<ChatParts> {
+    let does = |wanted: &[Service]| loaded.settings.services.iter().any(|service| wanted.contains(service));
+    let has_doors = does(&[Service::Producer, Service::Consumer, Service::Gateway]);
+    if !has_doors && !does(&[Service::Chat]) {
+        return Ok(ChatParts::default());
+    }
+    let (log, settings) = (Log::Engine(engine.clone()), loaded.chat());
+    let refused = |why: String| exit::usage(format!("chat: {why}"));
+    let knowledge = Knowledge::open(&log, &settings).map_err(refused)?;
+    let open = || Chat::open(engine.clone(), &settings, knowledge.clone());
+    let start = || ChatWorkers::start(log, &settings, knowledge.clone());
+    Ok(ChatParts {
+        doors: has_doors.then(open).transpose().map_err(refused)?,
+        workers: does(&[Service::Chat]).then(start).transpose().map_err(refused)?,
+    })
 }
 
 /// The pipelines of this process, unless others run them.
@@ -198,8 +266,9 @@ fn announce(
         text += &format!("  store {store}\n");
     }
     for address in addresses {
-        text +=
-            &format!("  http  http://{address}  (sockets at /ws, documents at /docs, metrics at /metrics)\n");
+        text += &format!(
+            "  http  http://{address}  (sockets at /ws, documents at /docs, metrics at /metrics, chat at /chat)\n"
+        );
     }
     // A server whose standard error is closed serves all the same.
     let _ = std::io::stderr().write_all(text.as_bytes());

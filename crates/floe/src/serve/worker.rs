@@ -1,17 +1,18 @@
-//! `floe serve --services pipelines`: a process that works on another node's records, or on those of a cluster. It has no data
+//! `floe serve --services pipelines`, or `chat`, or both: a process that works on another node's records, or on those of a cluster. It has no data
 //! directory and no doors, keeps nothing, and can be started and killed as one likes: what it held goes to the others.
 
 use std::{io::Write, time::Instant};
 
+use floe_chat::{ChatWorkers, Knowledge};
 use floe_engine::Engine;
 use floe_pipeline::{Log, PipelineSpec, Pipelines, RemoteLog, Services};
 use floe_store::EventStore;
 
-use super::{engine, signals, store};
+use super::{Workers, engine, signals, store};
 use crate::{
     config::{
         Loaded,
-        settings::{EngineKind, LogFormat},
+        settings::{EngineKind, LogFormat, Service},
     },
     exit,
 };
@@ -30,24 +31,26 @@ pub(super) async fn work(loaded: Loaded, started: Instant) -> anyhow::Result<()>
     let settings = &loaded.settings;
     let source = source(&loaded)?;
     let store = store::open(settings, None)?;
-    let specs = specs(&loaded, store.as_ref());
-    if specs.is_empty() {
+    let works_on = |service| settings.services.contains(&service);
+    let specs = if works_on(Service::Pipelines) { specs(&loaded, store.as_ref()) } else { Vec::new() };
+    if specs.is_empty() && !works_on(Service::Chat) {
         return Err(exit::usage(
             "there is nothing to work on: the configuration has no pipeline (and no store.url for the built-in one)",
         ));
     }
     let shutdown = signals::Shutdown::install()?;
     let names: Vec<_> = specs.iter().map(|spec| spec.name.clone()).collect();
+    let chat = chat(&loaded, &source.log)?;
     let services = Services {
         log: source.log,
         store: store.clone(),
         redis: settings.redis.as_ref().map(|url| url.expose().to_owned()),
     };
-    let pipelines = start(services, specs)?;
+    let pipelines = (!specs.is_empty()).then(|| start(services, specs)).transpose()?;
     announce(&loaded, &source.shown, &names, started);
 
     shutdown.requested().await;
-    pipelines.drain(settings.shutdown_grace).await;
+    Workers { pipelines, chat }.drain(settings.shutdown_grace).await;
     if let Some(store) = store {
         store.database().close().await;
     }
@@ -56,6 +59,17 @@ pub(super) async fn work(loaded: Loaded, started: Instant) -> anyhow::Result<()>
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The chat's workers of this process, unless others are.
+fn chat(loaded: &Loaded, log: &Log) -> anyhow::Result<Option<ChatWorkers>> {
+    if !loaded.settings.services.contains(&Service::Chat) {
+        return Ok(None);
+    }
+    let settings = loaded.chat();
+    let workers = Knowledge::open(log, &settings)
+        .and_then(|knowledge| ChatWorkers::start(log.clone(), &settings, knowledge));
+    workers.map(Some).map_err(|why| exit::usage(format!("chat: {why}")))
 }
 
 fn source(loaded: &Loaded) -> anyhow::Result<Source> {
@@ -97,16 +111,20 @@ pub(super) fn start(services: Services, specs: Vec<PipelineSpec>) -> anyhow::Res
 
 fn announce(loaded: &Loaded, server: &str, names: &[String], started: Instant) {
     let ready_ms = started.elapsed().as_millis();
+    let mut names = names.to_vec();
+    if loaded.settings.services.contains(&Service::Chat) {
+        names.push("chat".to_owned());
+    }
     let names = names.join(", ");
     if loaded.settings.log.format == LogFormat::Json {
-        tracing::info!(server, pipelines = names, ready_ms = ready_ms as u64, "working");
+        tracing::info!(server, works_on = names, ready_ms = ready_ms as u64, "working");
         return;
     }
     let (version, process) = (env!("CARGO_PKG_VERSION"), std::process::id());
     let mut text = format!("floe {version}, process {process}, a worker, ready in {ready_ms} ms\n");
-    text += &format!("  server     {server}\n  pipelines  {names}\n");
+    text += &format!("  server    {server}\n  works on  {names}\n");
     if let Some(store) = store::shown(&loaded.settings) {
-        text += &format!("  store      {store}\n");
+        text += &format!("  store     {store}\n");
     }
     // A worker whose standard error is closed works all the same.
     let _ = std::io::stderr().write_all(text.as_bytes());

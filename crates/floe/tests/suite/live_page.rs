@@ -1,51 +1,13 @@
 //! The page `/events/live` in a real browser.
 
-use std::{
-    collections::BTreeSet,
-    io::{BufRead, BufReader, Read, Write},
-    path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
+use std::collections::BTreeSet;
 
-use floe_testkit::services::find_program;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::node::Node;
+use crate::{browser::Browser, node::Node};
 
-/// Chromium on the page; told what to do line by line (see `console/tests/live.mjs`).
-struct Browser {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
-
+/// What the page is told beyond what every page is.
 impl Browser {
-    fn start() -> Self {
-        let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../console/tests");
-        let modules = tests.join("node_modules/playwright-core");
-        assert!(modules.exists(), "{} is missing: scripts/setup-test.sh makes it", modules.display());
-        let chromium = find_program("chromium", &[], "chromium");
-        let mut node = Command::new(find_program("node", &[], "nodejs"));
-        node.arg(tests.join("live.mjs")).arg(chromium);
-        let mut child =
-            node.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, input, output }
-    }
-
-    /// Does one thing and answers what came of it.
-    fn tell(&mut self, line: &str) -> Value {
-        writeln!(self.input.as_ref().unwrap(), "{line}").unwrap();
-        let mut answer = String::new();
-        if self.output.read_line(&mut answer).unwrap() == 0 {
-            let mut said = String::new();
-            self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("{line}: {said}");
-        }
-        serde_json::from_str(&answer).unwrap()
-    }
-
     /// Tracks an event by the page's form; answers its id.
     fn track(&mut self, event: &str) -> String {
         let said = self.tell(&format!("track {event}"));
@@ -61,23 +23,6 @@ impl Browser {
         assert_eq!(different.len(), ids.len(), "an event is shown twice: {ids:?}");
         assert_eq!(shown["faults"], json!([]), "the page had errors");
         different
-    }
-
-    /// Closes the browser; it has to end well.
-    fn close(mut self) {
-        drop(self.input.take());
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // after its input has ended it closes the browser and ends; a test that failed doesn't wait for that
-        drop(self.input.take());
-        if std::thread::panicking() {
-            let _ = self.child.kill();
-        }
-        let _ = self.child.wait();
     }
 }
 
@@ -96,7 +41,7 @@ fn server() -> (Node, tempfile::TempDir) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_shows_a_tracked_event() {
     let (server, _folder) = server();
-    let mut browser = Browser::start();
+    let mut browser = Browser::start("live.mjs");
     let opened = browser.tell(&format!("open {}/events/live", server.url));
     assert_eq!(opened["status"], 200);
     assert!(opened["policy"].as_str().unwrap().contains("default-src 'self'"), "{opened}");
@@ -129,7 +74,7 @@ async fn the_page_shows_a_tracked_event() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_loses_and_repeats_nothing_over_a_killed_server() {
     let (server, _folder) = server();
-    let mut browser = Browser::start();
+    let mut browser = Browser::start("live.mjs");
     browser.tell(&format!("open {}/events/live", server.url));
     browser.tell("state open");
     let mut sent = BTreeSet::new();

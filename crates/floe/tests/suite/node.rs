@@ -39,14 +39,33 @@ impl Node {
 
     /// Starts a gateway to the cluster that the environment names, on a port that stays its own.
     pub(crate) fn gateway(name: &str, environment: &[(&str, String)]) -> Self {
+        Self::serving(name, "http", environment)
+    }
+
+    /// Starts a server without some of its services.
+    pub(crate) fn server_of(data: &Path, services: &str, environment: &[(&str, String)]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
-        let arguments = ["serve", "--http", &address, "--services", "http"];
-        Self::start_new(name, &arguments, environment, format!("http://{address}"))
+        let data = data.to_str().unwrap();
+        let arguments = ["serve", "--http", &address, "--data-dir", data, "--services", services];
+        Self::start_new("server", &arguments, environment, format!("http://{address}"))
     }
 
     /// Starts a worker of the pipelines of the cluster that the environment names.
     pub(crate) fn cluster_worker(name: &str, environment: &[(&str, String)]) -> Self {
         Self::start_new(name, &["serve", "--services", "pipelines"], environment, String::new())
+    }
+
+    /// Starts some services of a server on the cluster that the environment names, on a port that stays its own.
+    pub(crate) fn serving(name: &str, services: &str, environment: &[(&str, String)]) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let arguments = ["serve", "--http", &address, "--services", services];
+        Self::start_new(name, &arguments, environment, format!("http://{address}"))
+    }
+
+    /// Starts a worker of a server's chat.
+    pub(crate) fn chat_worker(name: &str, server: &Self, environment: &[(&str, String)]) -> Self {
+        let arguments = ["serve", "--services", "chat", "--server", &server.url];
+        Self::start_new(name, &arguments, environment, server.url.clone())
     }
 
     fn start_new(name: &str, arguments: &[&str], environment: &[(&str, String)], url: String) -> Self {
@@ -91,6 +110,11 @@ impl Node {
         let program = Program::start(&self.name, command);
         program.wait_for_line("ready in", PATIENCE).unwrap();
         *self.program.lock().unwrap() = Some(program);
+    }
+
+    /// What it said last.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.program.lock().unwrap().as_ref().map(|program| program.said().to_vec()).unwrap_or_default()
     }
 
     /// Kills and starts it.

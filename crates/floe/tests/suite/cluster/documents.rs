@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{on_shared, socket::Wire};
+use super::on_shared;
 use crate::{
     node::{Node, until},
     pipeline_faults::dead_letters,
+    socket::Wire,
 };
 
 const NOTHING: Value = Value::Null;

@@ -1,12 +1,12 @@
 //! Many processes over Kafka, PostgreSQL and Redis: what the documents promise, what faults cost, and how a node moves here.
 
+mod chat;
 mod documents;
 mod examples;
 mod faults;
 mod migration;
 
 mod senders;
-mod socket;
 mod verdict;
 
 use std::{

@@ -1,4 +1,4 @@
-//! A WebSocket of one of the gateways, message by message.
+//! A WebSocket of a server, message by message.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use crate::node::Node;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An open socket.
-pub(super) struct Wire(Socket);
+pub(crate) struct Wire(Socket);
 
 impl Wire {
-    pub(super) async fn open(gateway: &Node, path: &str) -> Self {
-        Self(open_socket(&Target::parse(&gateway.url).unwrap(), path).await.unwrap())
+    pub(crate) async fn open(server: &Node, path: &str) -> Self {
+        Self(open_socket(&Target::parse(&server.url).unwrap(), path).await.unwrap())
     }
 
-    pub(super) async fn send(&mut self, message: &Value) {
+    pub(crate) async fn send(&mut self, message: &Value) {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
     /// The next message.
-    pub(super) async fn next(&mut self) -> Value {
+    pub(crate) async fn next(&mut self) -> Value {
         let next = async {
             loop {
-                if let Message::Text(text) = self.0.next().await.expect("the gateway closed").unwrap() {
+                if let Message::Text(text) = self.0.next().await.expect("the server closed").unwrap() {
                     return serde_json::from_str(&text).unwrap();
                 }
             }
@@ -38,14 +38,14 @@ impl Wire {
     }
 
     /// The next message, which has this type.
-    pub(super) async fn expect(&mut self, kind: &str) -> Value {
+    pub(crate) async fn expect(&mut self, kind: &str) -> Value {
         let message = self.next().await;
         assert_eq!(message["type"], kind, "{message}");
         message
     }
 
     /// Subscribes, and is told so.
-    pub(super) async fn subscribe(&mut self, topic: &str, last_n: u32) {
+    pub(crate) async fn subscribe(&mut self, topic: &str, last_n: u32) {
         self.send(
             &json!({ "type": "subscribe", "topic": topic, "client_id": "c", "last_n": last_n, "request_id": "s" }),
         )
@@ -58,7 +58,7 @@ impl Wire {
     }
 
     /// Publishes, and is told where it went.
-    pub(super) async fn publish(&mut self, topic: &str, id: &str, payload: &Value) -> Value {
+    pub(crate) async fn publish(&mut self, topic: &str, id: &str, payload: &Value) -> Value {
         self.send(
             &json!({ "type": "publish", "topic": topic, "message": { "id": id, "payload": payload }, "request_id": id }),
         )
