@@ -45,6 +45,7 @@ elif docker-compose version 2>/dev/null | grep -q '^Docker Compose version'; the
 fi
 if [ ${#compose[@]} -gt 0 ]; then
     check compose.yaml "${compose[@]}" -f deploy/compose.yaml config --quiet
+    check compose.chat.yaml "${compose[@]}" -f deploy/compose.chat.yaml config --quiet
     for profile in kraft zookeeper; do
         check "compose.cluster.yaml, profile $profile" \
             "${compose[@]}" -f deploy/compose.cluster.yaml --profile "$profile" config --quiet
