@@ -10,6 +10,7 @@ mod message;
 mod settings;
 mod topics;
 
+mod failure;
 mod follow;
 mod stream;
 

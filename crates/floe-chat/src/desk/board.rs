@@ -10,11 +10,13 @@ use std::{
     time::Duration,
 };
 
+use floe_engine::StoredRecord;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{sync::broadcast, time::Instant};
 
 use crate::{
+    failure::Unanswered,
     limits::{
         ANSWERS_AT_HAND, EVENTS_PER_SOCKET, QUESTIONS_PER_SESSION, QUESTIONS_WAITING, SOCKETS_PER_SESSION,
     },
@@ -138,6 +140,16 @@ struct Running {
     /// Whether its sockets know of it.
     told: bool,
     heard: Instant,
+    /// Its record in `query`, once that was seen.
+    record: Option<StoredRecord>,
+}
+
+/// A question that was given up.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) request_id: String,
+    /// Its record in `query`, if that was seen.
+    pub(super) record: Option<StoredRecord>,
 }
 
 /// A place in a session: what it was, and what happens from then on.
@@ -217,7 +229,7 @@ impl Board {
         inner.running -= ended;
     }
 
-    pub(super) fn saw_query(&self, query: &Message) {
+    pub(super) fn saw_query(&self, query: &Message, record: &StoredRecord) {
         let mut inner = self.inner.lock();
         let session = inner.sessions.entry(query.session_id.clone()).or_default();
         if session.finished.contains_key(&query.id) {
@@ -229,6 +241,7 @@ impl Board {
         }
         if let Some(running) = session.find(&query.id) {
             running.question.clone_from(&query.content);
+            running.record = Some(record.clone());
             if !std::mem::replace(&mut running.told, true) {
                 let (request_id, so_far) = (query.id.clone(), running.content.clone());
                 session.tell(ChatEvent::Query {
@@ -341,8 +354,8 @@ impl Board {
     }
 
     /// Gives up questions of which nothing was heard for too long, and forgets what nobody needs any more. Answers what was given
-    /// up: session and question.
-    pub(super) fn sweep(&self) -> Vec<(String, String)> {
+    /// up.
+    pub(super) fn sweep(&self) -> Vec<Lost> {
         let now = Instant::now();
         let mut lost = Vec::new();
         {
@@ -358,16 +371,19 @@ impl Board {
             for (id, session) in &inner.sessions {
                 let silent = |running: &&Running| now.duration_since(running.heard) >= self.patience;
                 let silent = session.running.iter().filter(silent);
-                lost.extend(silent.map(|running| (id.clone(), running.request_id.clone())));
+                lost.extend(silent.map(|running| {
+                    let (request_id, record) = (running.request_id.clone(), running.record.clone());
+                    (id.clone(), Lost { request_id, record })
+                }));
             }
             inner.sessions.retain(|_, session| !session.is_idle());
         }
-        for (id, request_id) in &lost {
-            let (code, detail) =
-                ("NOT_ANSWERED".to_owned(), "nobody answered the question in time".to_owned());
-            self.finish(id, ChatEvent::Error { request_id: request_id.clone(), code, detail });
+        for (id, lost) in &lost {
+            let Unanswered { code, detail, .. } = Unanswered::in_time();
+            let request_id = lost.request_id.clone();
+            self.finish(id, ChatEvent::Error { request_id, code: code.to_owned(), detail });
         }
-        lost
+        lost.into_iter().map(|(_, lost)| lost).collect()
     }
 }
 
@@ -425,6 +441,7 @@ impl Running {
             content: String::new(),
             told: false,
             heard: Instant::now(),
+            record: None,
         }
     }
 }

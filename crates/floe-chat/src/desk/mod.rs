@@ -4,6 +4,7 @@ mod board;
 mod documents;
 mod flood;
 mod messages;
+mod upkeep;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,8 +15,8 @@ use tokio::{
         broadcast::{self, error::RecvError},
         watch,
     },
-    task::{JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval, timeout},
+    task::JoinHandle,
+    time::timeout,
 };
 
 use self::board::{Board, Full};
@@ -26,18 +27,14 @@ pub use self::{
 use crate::{
     ChatSettings, Knowledge, SessionLimits,
     desk::flood::Flood,
-    follow::Follower,
     library::{DocumentError, Library},
-    limits::SWEEP_EVERY,
     message::{Message, MessageFault, MessageType, Turn, check_content, check_id, milliseconds, new_id},
     profanity::ProfanityFilter,
     sessions::{SessionError, Sessions},
-    stream::{Stop, read},
+    stream::Stop,
     topics,
 };
 
-/// How long questions without news are waited for beyond the topics' retention.
-const PATIENCE_MORE: Duration = Duration::from_secs(5);
 /// How long the topics are waited for.
 const MADE_WITHIN: Duration = Duration::from_secs(5);
 /// How old an answer may be to be shown though the session doesn't remember it yet: that comes a moment before or after.
@@ -164,10 +161,10 @@ impl Chat {
     /// called inside a tokio runtime.
     pub fn open(engine: Engine, settings: &ChatSettings, knowledge: Knowledge) -> Result<Self, String> {
         let log = Log::Engine(engine.clone());
-        let board = Arc::new(Board::new(patience(settings)));
+        let board = Arc::new(Board::new(upkeep::patience(settings)));
         let filter = settings.profanity.filter()?;
         let (making, made) = watch::channel(false);
-        let tasks = tokio::spawn(keep_up(
+        let tasks = tokio::spawn(upkeep::run(
             log.clone(),
             settings.clone(),
             knowledge.clock.clone(),
@@ -388,75 +385,4 @@ fn fingerprint(content: &str) -> u64 {
     content
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Makes the topics, and keeps the board up to date.
-async fn keep_up(
-    log: Log,
-    settings: ChatSettings,
-    clock: Clock,
-    making: watch::Sender<bool>,
-    board: Arc<Board>,
-) {
-    let mut failed = false;
-    while let Err(error) = topics::make(&log, settings.retention, settings.sessions.expiry).await {
-        if !failed {
-            tracing::warn!(%error, "the chat's topics can't be made; it is tried again");
-        }
-        failed = true;
-        tokio::time::sleep(crate::limits::LOOK_AGAIN).await;
-    }
-    making.send_replace(true);
-    let mut tasks = JoinSet::new();
-    let oldest =
-        clock.now_ms().saturating_sub(i64::try_from(patience(&settings).as_millis()).unwrap_or(i64::MAX));
-    tasks.spawn(follow_queries(log.clone(), oldest, Arc::clone(&board)));
-    tasks.spawn(follow_stream(log.clone(), Arc::clone(&board)));
-    tasks.spawn(follow_answers(log, Arc::clone(&board)));
-    let mut sweeps = interval(SWEEP_EVERY);
-    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        sweeps.tick().await;
-        for (_, request_id) in board.sweep() {
-            tracing::warn!(request_id, "nobody answered a question in time");
-        }
-    }
-}
-
-/// How long questions without news are waited for.
-fn patience(settings: &ChatSettings) -> Duration {
-    settings.retention + PATIENCE_MORE
-}
-
-/// Of the questions that are there at the start, those from before `oldest` are over, whatever came of them: over Kafka they may be
-/// there for longer than they should.
-async fn follow_queries(log: Log, oldest: i64, board: Arc<Board>) {
-    let mut follower = Follower::from_start(log, MessageType::Query.topic());
-    loop {
-        let (records, _) = follower.next().await;
-        let young = records.iter().filter(|record| record.timestamp >= oldest);
-        for query in young.filter_map(|record| Message::of(record).ok()) {
-            board.saw_query(&query);
-        }
-    }
-}
-
-async fn follow_stream(log: Log, board: Arc<Board>) {
-    let mut follower = Follower::from_start(log, topics::STREAM);
-    loop {
-        let (records, _) = follower.next().await;
-        for event in records.iter().filter_map(read) {
-            board.saw_news(event);
-        }
-    }
-}
-
-async fn follow_answers(log: Log, board: Arc<Board>) {
-    let mut follower = Follower::from_start(log, MessageType::Answer.topic());
-    loop {
-        let (records, _) = follower.next().await;
-        for answer in records.iter().filter_map(|record| Message::of(record).ok()) {
-            board.saw_answer(answer);
-        }
-    }
 }

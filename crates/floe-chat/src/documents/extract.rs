@@ -3,40 +3,37 @@
 use super::{
     index::Hit,
     limits::{ANSWER_COVERAGE_MIN, ANSWER_QUOTES_MAX},
-    quote::quote,
 };
 
 /// The share of the best passage's score that another one needs to be quoted beside it.
 const BESIDE_THE_BEST: f32 = 0.6;
 
-/// An answer from the best passages: one to three quotations, a line each, with references `[1]`, `[2]`, … to the places
-/// of their passages in `hits`. None where no passage holds enough of the question ([`ANSWER_COVERAGE_MIN`]): an answer
+/// An answer from the best passages: one to three of their `quotes` (see [`quote()`](super::quote()), one for each of `hits`), a
+/// line each, with references `[1]`, `[2]`, … to the places of their passages in `hits`. None where no passage holds enough of the question ([`ANSWER_COVERAGE_MIN`]): an answer
 /// to something else would be worse than none.
 #[must_use]
-pub fn extract(question: &str, hits: &[Hit]) -> Option<String> {
+pub fn extract(hits: &[Hit], quotes: &[String]) -> Option<String> {
     let best = hits.first()?.score;
-    let mut quotes: Vec<(usize, String)> = Vec::new();
-    for (at, hit) in hits.iter().enumerate() {
+    let mut told: Vec<(usize, &String)> = Vec::new();
+    for (place, (hit, quoted)) in (1..).zip(hits.iter().zip(quotes)) {
         if hit.coverage < ANSWER_COVERAGE_MIN || hit.score < best * BESIDE_THE_BEST {
             continue;
         }
-        let quoted = quote(question, &hit.passage.text);
-        if !quoted.is_empty() && quotes.iter().all(|(_, other)| *other != quoted) {
-            quotes.push((at + 1, quoted));
+        if !quoted.is_empty() && told.iter().all(|(_, other)| *other != quoted) {
+            told.push((place, quoted));
         }
-        if quotes.len() == ANSWER_QUOTES_MAX {
+        if told.len() == ANSWER_QUOTES_MAX {
             break;
         }
     }
-    let lines: Vec<String> =
-        quotes.into_iter().map(|(place, quoted)| format!("{quoted} [{place}]")).collect();
+    let lines: Vec<String> = told.into_iter().map(|(place, quoted)| format!("{quoted} [{place}]")).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{document::Document, index::Index},
+        super::{document::Document, index::Index, quote::quote},
         *,
     };
 
@@ -52,7 +49,9 @@ mod tests {
         ] {
             index.put(Document { id: id.into(), title: id.into(), content: content.into() });
         }
-        extract(question, &index.search(question, 5))
+        let hits = index.search(question, 5);
+        let quotes: Vec<_> = hits.iter().map(|hit| quote(question, &hit.passage.text)).collect();
+        extract(&hits, &quotes)
     }
 
     #[test]

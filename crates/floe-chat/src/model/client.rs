@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use floe_pipeline::sinks::fields::Secret;
 use reqwest::{
     Client, Response, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
@@ -18,9 +19,7 @@ use super::{
     limits::RETRY_AFTER_MAX,
     prompt::{Prompt, Spoken},
     reception::Reception,
-    refusal,
-    secret::Secret,
-    stream, whole,
+    refusal, stream, whole,
 };
 
 const USER_AGENT: &str = concat!("floe/", env!("CARGO_PKG_VERSION"));

@@ -2,14 +2,12 @@
 
 use std::{fmt, time::Duration};
 
+use floe_pipeline::sinks::fields::Secret;
 use reqwest::{Url, header::HeaderValue};
 
-use super::{
-    limits::{
-        ANSWER_BYTES, ANSWER_BYTES_MAX, CONNECT_WAIT, FAILURES_TO_OPEN, FIRST_TOKEN_WAIT, IDLE_WAIT,
-        NAME_BYTES_MAX, OPEN_PAUSE, RETRIES, RETRIES_MAX, RETRY_PAUSE, RETRY_PAUSE_MAX, TOTAL_WAIT, WAIT_MAX,
-    },
-    secret::Secret,
+use super::limits::{
+    ANSWER_BYTES, ANSWER_BYTES_MAX, CONNECT_WAIT, FAILURES_TO_OPEN, FIRST_TOKEN_WAIT, IDLE_WAIT,
+    NAME_BYTES_MAX, OPEN_PAUSE, RETRIES, RETRIES_MAX, RETRY_PAUSE, RETRY_PAUSE_MAX, TOTAL_WAIT, WAIT_MAX,
 };
 
 /// Which model, where, and how much patience there is with it.

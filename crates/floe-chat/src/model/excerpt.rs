@@ -1,13 +1,15 @@
 //! Words of a server made fit for an error: without the key, on one line, bounded.
 
-use super::{limits::TOLD_BYTES_MAX, secret::Secret};
+use floe_pipeline::sinks::fields::Secret;
+
+use super::limits::TOLD_BYTES_MAX;
 
 /// What stands in place of no words at all.
 const NOTHING: &str = "without a reason";
 
 /// The words without the key, their control characters and runs of blanks as one blank each, cut between characters.
 pub(super) fn of(words: &str, key: Option<&Secret>) -> String {
-    let words = key.map_or_else(|| words.to_owned(), |key| key.scrub(words));
+    let words = without(words, key.map(Secret::expose).unwrap_or_default());
     let mut line = String::new();
     for word in words.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !line.is_empty() {
@@ -22,6 +24,11 @@ pub(super) fn of(words: &str, key: Option<&Secret>) -> String {
         }
     }
     if line.is_empty() { NOTHING.to_owned() } else { line }
+}
+
+/// The words without the key, should they have repeated it.
+fn without(words: &str, key: &str) -> String {
+    if key.is_empty() { words.to_owned() } else { words.replace(key, "***") }
 }
 
 #[cfg(test)]

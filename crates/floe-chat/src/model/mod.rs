@@ -17,7 +17,6 @@ mod limits;
 mod prompt;
 mod reception;
 mod refusal;
-mod secret;
 mod stream;
 mod whole;
 
@@ -26,8 +25,8 @@ pub use client::{Answered, Finish, Model};
 pub use clock::Stage;
 pub use config::{BreakerConfig, ModelConfig, Waits};
 pub use error::ModelError;
+pub use floe_pipeline::sinks::fields::Secret;
 pub use prompt::{Role, Spoken};
-pub use secret::Secret;
 
 /// Checks the address of a model; the error says what is wrong, and nothing of the address.
 pub fn check_url(url: &str) -> Result<(), String> {

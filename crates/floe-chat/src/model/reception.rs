@@ -1,12 +1,13 @@
 //! One attempt as it is heard: what came so far, to whom it goes, and what it means for breaker and clock.
 
+use floe_pipeline::sinks::fields::Secret;
+
 use super::{
     breaker::Ticket,
     chunk::Failure,
     clock::{Clock, Stage},
     error::ModelError,
     excerpt, refusal,
-    secret::Secret,
 };
 
 /// The answer of one attempt while it comes.

@@ -3,7 +3,6 @@
 //! Each step is a consumer group of its own, so that of all processes that offer to do it one does, and another takes over when
 //! that one is gone. What was done and not committed is done again, under the same ids: the topics get it once.
 
-mod failure;
 mod member;
 mod prompts;
 mod queries;
@@ -20,10 +19,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::{failure::Failures, prompts::Prompts, queries::Queries, stops::Stops};
+use self::{prompts::Prompts, queries::Queries, stops::Stops};
 use crate::{
-    ChatSettings, Knowledge, library::Library, limits::LOOK_AGAIN, model::Model, profanity::ProfanityFilter,
-    sessions::Sessions, topics,
+    ChatSettings, Knowledge, failure::Failures, library::Library, limits::LOOK_AGAIN, model::Model,
+    profanity::ProfanityFilter, sessions::Sessions, topics,
 };
 
 /// What both steps work with.

@@ -12,12 +12,12 @@ use tokio::time::sleep;
 
 use super::{
     Tools,
-    failure::Unanswered,
     member::{Post, Stint},
     reply::Replier,
     stops::Stops,
 };
 use crate::{
+    failure::Unanswered,
     limits::{ANSWERS_AT_ONCE, LOOK_AGAIN},
     message::Message,
 };

@@ -1,19 +1,18 @@
 //! From `query` to `prompt`: filter the question, find passages for it, add what was said before.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use floe_engine::{Append, IdempotencyKey, OffsetSpec, StoredRecord};
 use floe_pipeline::LogError;
-use futures_util::future::join_all;
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     Tools,
-    failure::{Unanswered, persist},
     member::{Post, Stint},
 };
 use crate::{
     documents::{Hit, extract, quote},
+    failure::{Unanswered, persist},
     limits::{LOOK_AGAIN, PASSAGES_PER_ANSWER},
     message::{AnswerStatus, Excerpt, Message, MessageType, Source, Spoken},
     prompt,
@@ -36,7 +35,7 @@ impl Queries {
     }
 
     /// Takes question after question, in their order.
-    pub(super) async fn work(&self, mut stint: Stint) {
+    pub(super) async fn work(self: &Arc<Self>, mut stint: Stint) {
         self.tools.library.ready().await;
         let mut at = stint.from;
         while !stint.is_draining() {
@@ -49,7 +48,7 @@ impl Queries {
                 Ok(page) => {
                     at = OffsetSpec::Offset(page.next_offset);
                     if !page.records.is_empty() {
-                        self.take(&page.records).await;
+                        self.take(page.records).await;
                         stint.commit(page.next_offset).await;
                     }
                 }
@@ -71,20 +70,24 @@ impl Queries {
     }
 
     /// Makes prompts of questions: as many at once as there are sessions among them, one after the other within a session.
-    async fn take(&self, records: &[StoredRecord]) {
-        let mut rest: Vec<(&StoredRecord, Option<Message>)> =
-            records.iter().map(|record| (record, Message::of(record).ok())).collect();
+    async fn take(self: &Arc<Self>, records: Vec<StoredRecord>) {
+        let mut rest: Vec<(StoredRecord, Option<Message>)> = Vec::with_capacity(records.len());
+        rest.extend(records.into_iter().map(|record| {
+            let message = Message::of(&record).ok();
+            (record, message)
+        }));
         while !rest.is_empty() {
             let mut sessions = BTreeSet::new();
-            let (wave, later) = rest.into_iter().partition(|(_, message)| {
+            let (wave, later): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(_, message)| {
                 message.as_ref().is_none_or(|message| sessions.insert(message.session_id.clone()))
             });
-            let wave: Vec<(&StoredRecord, Option<Message>)> = wave;
-            let mut at_once = Vec::with_capacity(wave.len());
-            for (record, message) in &wave {
-                at_once.push(self.one(record, message.as_ref()));
+            // tasks, since to find passages takes a processor its time
+            let mut at_once = JoinSet::new();
+            for (record, message) in wave {
+                let own = Arc::clone(self);
+                at_once.spawn(async move { own.one(&record, message.as_ref()).await });
             }
-            join_all(at_once).await;
+            at_once.join_all().await;
             rest = later;
         }
     }
@@ -132,11 +135,14 @@ impl Queries {
     /// The question with all that a model has to know.
     async fn prompt(&self, query: &Message, question: &str, now_ms: i64) -> Message {
         let hits = self.tools.library.search(question, PASSAGES_PER_ANSWER);
-        let excerpts: Vec<Excerpt> = hits.iter().map(|hit| excerpt(question, hit)).collect();
+        let quotes: Vec<_> = hits.iter().map(|hit| quote(question, &hit.passage.text)).collect();
+        let quoted = extract(&hits, &quotes);
+        let excerpts: Vec<Excerpt> =
+            hits.iter().zip(quotes).map(|(hit, snippet)| excerpt(hit, snippet)).collect();
         let mut prompt = query.follow_up(MessageType::Prompt, prompt::text(question, &excerpts), now_ms);
         prompt.question = Some(question.to_owned());
         prompt.excerpts = excerpts;
-        prompt.extract = extract(question, &hits);
+        prompt.extract = quoted;
         prompt.history = self.history(query).await;
         prompt
     }
@@ -187,14 +193,14 @@ impl Queries {
     }
 }
 
-fn excerpt(question: &str, hit: &Hit) -> Excerpt {
+fn excerpt(hit: &Hit, snippet: String) -> Excerpt {
     Excerpt {
         source: Source {
             document: hit.passage.document.to_string(),
             title: hit.passage.title.to_string(),
             section: hit.passage.section.to_string(),
             passage: hit.passage.number,
-            snippet: quote(question, &hit.passage.text),
+            snippet,
             score: hit.score,
         },
         text: hit.passage.text.to_string(),

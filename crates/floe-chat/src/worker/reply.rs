@@ -9,14 +9,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{
-    Tools,
-    failure::{Unanswered, persist},
-    prompts::POST,
-    stops::Stops,
-};
+use super::{Tools, prompts::POST, stops::Stops};
 use crate::{
-    documents::extract,
+    documents::{extract, quote},
+    failure::{Unanswered, persist},
     limits::{ANSWER_LIMIT, ATTEMPT_PAUSE, ATTEMPTS, DELTA_EVERY, LOOK_AGAIN, PASSAGES_PER_ANSWER},
     message::{AnswerStatus, Message, MessageType, Turn, rfc3339},
     model::{Model, ModelError},
@@ -143,7 +139,8 @@ impl Replier {
             return prompt.extract.clone();
         }
         let hits = self.tools.library.search(&prompt.content, PASSAGES_PER_ANSWER);
-        extract(&prompt.content, &hits)
+        let quotes: Vec<_> = hits.iter().map(|hit| quote(&prompt.content, &hit.passage.text)).collect();
+        extract(&hits, &quotes)
     }
 
     /// Stores an answer; one that is too large for its topic is a failure.

@@ -162,6 +162,18 @@ async fn a_record_that_is_no_question_is_a_dead_letter_and_holds_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_that_nobody_takes_ends_with_an_error_and_a_dead_letter() {
+    let stage = Stage::idle(ChatSettings { retention: Duration::from_secs(1), ..ChatSettings::default() });
+    let (_, told) = ask(&stage.chat, "s", "Is anybody there?").await;
+    assert!(matches!(told.last(), Some(ChatEvent::Error { code, .. }) if code == "NOT_ANSWERED"), "{told:?}");
+    until("it is a dead letter", async || {
+        let page = DeadLetters::new(stage.engine.clone()).list("chat", None, 10, true).await;
+        page.is_ok_and(|page| page.letters.len() == 1 && page.letters[0].error.contains("NOT_ANSWERED"))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_can_be_stopped_and_the_model_hears_of_it() {
     let server = LanguageModel::start().await;
     let stage = Stage::new(with_model(&server));

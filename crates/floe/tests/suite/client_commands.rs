@@ -21,7 +21,8 @@ fn topics_are_made_listed_described_altered_and_deleted() {
         "created a\ncreated b\n"
     );
     let list = server.run(&["topics", "list"], "");
-    assert!(list.contains("NAME") && list.contains("a     3"), "{list}");
+    let lines: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(list.contains("NAME") && lines.iter().any(|line| line.starts_with(&["a", "3"])), "{list}");
     let described = server.run(&["topic", "describe", "a"], "");
     assert!(
         described.contains("retention.ms")

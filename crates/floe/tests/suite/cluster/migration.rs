@@ -26,7 +26,7 @@ struct Move {
 impl Move {
     fn begin() -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let node = Node::server(&folder.path().join("data"), &[]);
+        let node = Node::server_of(&folder.path().join("data"), "http,pipelines", &[]);
         Self { node, kafka: Kafka::start_kraft(), _folder: folder }
     }
 

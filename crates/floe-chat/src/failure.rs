@@ -17,30 +17,38 @@ const TOPIC: &str = "dlq.chat";
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unanswered {
+pub(crate) struct Unanswered {
     /// For programs.
-    pub(super) code: &'static str,
+    pub(crate) code: &'static str,
     /// For people.
-    pub(super) detail: String,
+    pub(crate) detail: String,
     /// How often it was tried.
-    pub(super) attempts: u32,
+    pub(crate) attempts: u32,
+}
+
+impl Unanswered {
+    /// Nothing was heard of it for longer than it is kept.
+    pub(crate) fn in_time() -> Self {
+        let detail = "nobody answered the question in time".to_owned();
+        Self { code: "NOT_ANSWERED", detail, attempts: 1 }
+    }
 }
 
 /// Writes failures down.
 #[derive(Debug)]
-pub(super) struct Failures {
+pub(crate) struct Failures {
     log: Log,
     letters: DeadLetterWriter,
 }
 
 impl Failures {
-    pub(super) fn new(log: Log) -> Self {
+    pub(crate) fn new(log: Log) -> Self {
         let letters = DeadLetterWriter::new(log.clone(), TOPIC, PIPELINE);
         Self { log, letters }
     }
 
     /// Keeps a record that failed as a dead letter, durably, once. A log that can't be reached is waited for.
-    pub(super) async fn bury(
+    pub(crate) async fn bury(
         &self,
         topic: &'static str,
         record: &StoredRecord,
@@ -74,7 +82,7 @@ impl Failures {
     }
 
     /// Tells the session that there will be no answer, durably.
-    pub(super) async fn tell(&self, message: &Message, why: &Unanswered, now_ms: i64) {
+    pub(crate) async fn tell(&self, message: &Message, why: &Unanswered, now_ms: i64) {
         let news = News::Error { code: why.code.to_owned(), detail: why.detail.clone() };
         let event = StreamEvent {
             session_id: message.session_id.clone(),
@@ -87,7 +95,7 @@ impl Failures {
 }
 
 /// Does something that must not get lost, until it is done or will never be.
-pub(super) async fn persist<T, A: Future<Output = Result<T, LogError>>>(
+pub(crate) async fn persist<T, A: Future<Output = Result<T, LogError>>>(
     what: &'static str,
     attempt: impl Fn() -> A,
 ) -> Option<T> {
