@@ -13,14 +13,19 @@ fi
 with_nats=()
 [ -x "$nats" ] && with_nats=(--nats "$nats")
 
-# FastAPI with aiokafka is what gateways over Kafka are compared to
-venv=target/bench/fastapi
-if ! cmp -s bench/fastapi/requirements.txt "$venv/installed.txt"; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install -q --disable-pip-version-check -r bench/fastapi/requirements.txt
-    cp bench/fastapi/requirements.txt "$venv/installed.txt"
-fi
+# makes a Python with the packages that a folder's requirements.txt names, in target/bench
+python_for() {
+    local requirements="bench/$1/requirements.txt" venv="target/bench/$1"
+    if ! cmp -s "$requirements" "$venv/installed.txt"; then
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install -q --disable-pip-version-check -r "$requirements"
+        cp "$requirements" "$venv/installed.txt"
+    fi
+}
+# FastAPI with aiokafka is what gateways over Kafka are compared to, rank_bm25 is what retrieval is compared to
+python_for fastapi
+python_for bm25
 
 ulimit -n "$(ulimit -Hn)"
 exec target/release/floe-bench run --work target/bench --output bench/RESULTS.md "${with_nats[@]}" \
-    --python "$venv/bin/python" "$@"
+    --python target/bench/fastapi/bin/python --bm25 target/bench/bm25/bin/python "$@"

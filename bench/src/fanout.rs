@@ -37,7 +37,7 @@ pub(crate) struct Reached {
 }
 
 /// A frame as a client sends it: masked with a key of zeros, which leaves the bytes as they are.
-fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80 | opcode];
     match payload.len() {
         length @ 0..126 => bytes.push(0x80 | length as u8),
@@ -109,8 +109,13 @@ pub(crate) async fn connect(address: SocketAddr, peer: Peer) -> anyhow::Result<T
     Ok(stream)
 }
 
-/// A WebSocket connection to a path.
+/// A WebSocket connection to a path where the server doesn't speak first.
 pub(crate) async fn upgrade(address: SocketAddr, path: &str) -> anyhow::Result<TcpStream> {
+    Ok(open(address, path).await?.0)
+}
+
+/// A WebSocket connection to a path, with what was read of the frames already.
+pub(crate) async fn open(address: SocketAddr, path: &str) -> anyhow::Result<(TcpStream, Vec<u8>)> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let head = format!(
@@ -118,11 +123,13 @@ pub(crate) async fn upgrade(address: SocketAddr, path: &str) -> anyhow::Result<T
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await?;
-    let answer = read_until(&mut stream, b"\r\n\r\n").await?;
+    let end = b"\r\n\r\n";
+    let mut answer = read_until(&mut stream, end).await?;
     if !answer.starts_with(b"HTTP/1.1 101") {
         bail!("no upgrade: {}", String::from_utf8_lossy(&answer));
     }
-    Ok(stream)
+    let head = answer.windows(end.len()).position(|window| window == end).unwrap_or(0) + end.len();
+    Ok((stream, answer.split_off(head)))
 }
 
 async fn read_until(stream: &mut TcpStream, mark: &[u8]) -> anyhow::Result<Vec<u8>> {

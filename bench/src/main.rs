@@ -9,9 +9,12 @@ mod copy_loop;
 mod fanout;
 mod memory;
 mod nats;
+mod quantiles;
+mod questions;
 mod report;
 mod rows;
 mod server;
+mod session;
 
 use std::path::PathBuf;
 
@@ -41,6 +44,9 @@ enum Command {
         /// A Python with the packages of bench/fastapi/requirements.txt; without it row D1 has no comparison.
         #[arg(long)]
         python: Option<PathBuf>,
+        /// A Python with the packages of bench/bm25/requirements.txt; without it row E2 has no comparison.
+        #[arg(long)]
+        bm25: Option<PathBuf>,
         /// Where data is written: a real disk, not a memory file system.
         #[arg(long, default_value = "target/bench")]
         work: PathBuf,
@@ -68,9 +74,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Run { rows, floe, nats, python, work, turns, seconds, stored_gib, output } => {
+        Command::Run { rows, floe, nats, python, bm25, work, turns, seconds, stored_gib, output } => {
             std::fs::create_dir_all(&work)?;
-            let plan = rows::Plan { floe, nats, python, work, turns, seconds, stored_gib };
+            let plan = rows::Plan { floe, nats, python, bm25, work, turns, seconds, stored_gib };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let text = runtime.block_on(rows::run(&plan, &rows))?;
             if let Some(output) = output {

@@ -16,7 +16,7 @@ const CONNECTIONS: usize = 64;
 const EVENT_BYTES: usize = 200;
 
 /// A JSON event of 200 bytes.
-fn event() -> String {
+pub(super) fn event() -> String {
     let head = r#"{"value":{"event_type":"click","user_id":"u-123456","page":"/products/42","note":""#;
     format!("{head}{}\"}}}}", "x".repeat(EVENT_BYTES - head.len() - 3))
 }

@@ -1,9 +1,11 @@
 //! The rows, one file for each group that measures the same thing.
 
+mod chat;
 mod cluster;
 mod fan;
 mod ingest;
 mod pipelines;
+mod retrieval;
 mod scale;
 mod store;
 mod stored;
@@ -22,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) nats: Option<PathBuf>,
     /// A Python that has FastAPI, uvicorn and aiokafka.
     pub(crate) python: Option<PathBuf>,
+    /// A Python that has rank_bm25.
+    pub(crate) bm25: Option<PathBuf>,
     pub(crate) work: PathBuf,
     pub(crate) turns: usize,
     pub(crate) seconds: u64,
@@ -86,6 +90,12 @@ pub(crate) async fn run(plan: &Plan, asked: &[String]) -> anyhow::Result<String>
     if wanted("D3") {
         note(scale::workers(plan).await?);
     }
+    if wanted("E1") {
+        note(chat::answers(plan).await?);
+    }
+    if wanted("E2") {
+        note(retrieval::recall(plan)?);
+    }
     let load = load.split(' ').take(3).collect::<Vec<_>>().join(" ");
     Ok(render(&lines, &load, &versions(plan), plan.turns, plan.seconds))
 }
@@ -102,5 +112,10 @@ fn versions(plan: &Plan) -> Vec<String> {
         .map(|text| format!("Linux {}", text.trim()));
     let postgres = ask(Path::new("psql"), "--version");
     let sqlite = ask(Path::new("sqlite3"), "--version").map(|text| format!("sqlite3 {text}"));
-    [floe, nats, postgres, sqlite, kernel].into_iter().flatten().collect()
+    let bm25 = plan.bm25.as_ref().and_then(|python| {
+        let packages = std::fs::read_to_string(retrieval::REQUIREMENTS).ok()?;
+        let python = ask(python, "--version")?;
+        Some(format!("{} ({python})", packages.trim().replace("==", " ").replace('\n', ", ")))
+    });
+    [floe, nats, postgres, sqlite, bm25, kernel].into_iter().flatten().collect()
 }
