@@ -16,9 +16,9 @@ const DOCUMENTS: [(&str, &str); 5] = [
 ];
 /// What is asked, and which document has the answer.
 const QUESTIONS: [(&str, &str); 3] = [
-    ("What happens to a record that a pipeline cannot deliver?", "docs/pipelines.md"),
-    ("Which checksum does a frame of the journal have?", "docs/journal-format.md"),
-    ("How do I move from one node to a cluster?", "docs/topology.md"),
+    ("What does a pipeline do with a record that it can never deliver?", "docs/pipelines.md"),
+    ("What happens when the disk is full?", "docs/topology.md"),
+    ("Which words does the profanity filter miss?", "docs/chat.md"),
 ];
 
 /// A question and what came of it.
