@@ -7,11 +7,11 @@ use floe_engine::{Append, NewRecord, StoredRecord};
 use floe_pipeline::{Log, LogError};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 
 use crate::{
     documents::{Document, Hit, Index, Passage},
-    follow::Follower,
+    follow::{Follower, OwnedTask, Seen, tell_seen},
     limits::{
         CUT_INLINE_BYTES, DOCUMENT_BYTES_MAX, DOCUMENT_ID_BYTES_MAX, LIBRARY_BYTES_MAX, RECORD_BYTES_MAX,
         TITLE_BYTES_MAX,
@@ -30,8 +30,8 @@ pub(crate) struct Library {
 struct Shelf {
     index: Arc<RwLock<Indexed>>,
     /// The offset behind what is indexed; `None` until all that was there at the start is.
-    seen: watch::Receiver<Option<i64>>,
-    follower: JoinHandle<()>,
+    seen: watch::Receiver<Seen>,
+    _follower: OwnedTask,
 }
 
 #[derive(Debug, Default)]
@@ -39,12 +39,6 @@ struct Indexed {
     index: Index,
     /// When each document was stored, milliseconds since the epoch.
     stored: std::collections::HashMap<String, i64>,
-}
-
-impl Drop for Shelf {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
 }
 
 /// A document without its content.
@@ -126,8 +120,8 @@ impl Library {
     pub(crate) fn follow(log: Log) -> Self {
         let index: Arc<RwLock<Indexed>> = Arc::default();
         let (seen, watched) = watch::channel(None);
-        let follower = tokio::spawn(follow(log, Arc::clone(&index), seen));
-        Self { shelf: Arc::new(Shelf { index, seen: watched, follower }) }
+        let follower = OwnedTask::spawn(follow(log, Arc::clone(&index), seen));
+        Self { shelf: Arc::new(Shelf { index, seen: watched, _follower: follower }) }
     }
 
     /// Waits until the documents that were there at the start are indexed. Cancel-safe.
@@ -221,11 +215,11 @@ async fn append(log: &Log, id: &str, value: Option<Bytes>) -> Result<i64, Docume
     Ok(log.append(append).await?.placements.last().map_or(-1, |place| place.offset))
 }
 
-async fn follow(log: Log, index: Arc<RwLock<Indexed>>, seen: watch::Sender<Option<i64>>) {
+async fn follow(log: Log, index: Arc<RwLock<Indexed>>, seen: watch::Sender<Seen>) {
     let mut follower = Follower::from_start(log, topics::DOCUMENTS);
     loop {
-        let (records, end) = follower.next().await;
-        for record in records {
+        let page = follower.next_page().await;
+        for record in page.records {
             if record.value.as_ref().is_some_and(|value| value.len() > CUT_INLINE_BYTES) {
                 let index = Arc::clone(&index);
                 // what panics there has left the document out
@@ -234,10 +228,7 @@ async fn follow(log: Log, index: Arc<RwLock<Indexed>>, seen: watch::Sender<Optio
                 take_in(&index, &record);
             }
         }
-        let next = follower.next_offset();
-        if seen.borrow().is_some() || next.is_some_and(|next| next >= end) {
-            seen.send_replace(next);
-        }
+        tell_seen(&seen, page.next_offset, page.high_watermark);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the topics of the chat hold: one JSON object a record, keyed by its session.
 
 use bytes::Bytes;
-use floe_engine::{NewRecord, StoredRecord};
+use floe_engine::{Append, IdempotencyKey, NewRecord, StoredRecord};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -18,6 +18,9 @@ pub enum MessageType {
     /// What came of it.
     Answer,
 }
+
+/// Marks a repeat, whatever it holds: what is done again after a crash is stored once.
+pub(crate) const ANY_CONTENT: u64 = 0;
 
 impl MessageType {
     /// All, by name.
@@ -214,13 +217,25 @@ impl Message {
     }
 
     /// The message as a record of its topic.
-    pub(crate) fn record(&self) -> NewRecord {
+    fn record(&self) -> NewRecord {
         NewRecord {
             key: Some(Bytes::copy_from_slice(self.session_id.as_bytes())),
             value: Some(serde_json::to_vec(self).unwrap_or_default().into()),
             partition: Some(0),
             ..NewRecord::default()
         }
+    }
+
+    /// The message on its way into the topic of its type.
+    pub(crate) fn append(&self) -> Append {
+        let (topic, records) = (self.kind.topic().to_owned(), vec![self.record()]);
+        Append { topic, records, acks: None, idempotency: None }
+    }
+
+    /// The same once: a repeat under its session and id stores nothing, and is refused if its fingerprint is another one.
+    pub(crate) fn append_once(&self, fingerprint: u64) -> Append {
+        let key = format!("chat:{}:{}:{}", self.kind.topic(), self.session_id, self.id);
+        Append { idempotency: Some(IdempotencyKey { key, fingerprint }), ..self.append() }
     }
 
     /// The message that a record holds.

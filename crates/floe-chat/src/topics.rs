@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use floe_pipeline::{Log, LogError};
+use tokio::time::sleep;
 
-use crate::{limits::RECORD_BYTES_MAX, message::MessageType};
+use crate::{
+    limits::{LOOK_AGAIN, RECORD_BYTES_MAX},
+    message::MessageType,
+};
 
 /// What is said while an answer is written, and what went wrong: for gateways, as long as the messages.
 pub const STREAM: &str = "chat.stream";
@@ -30,4 +34,16 @@ pub(crate) async fn make(log: &Log, retention: Duration, session_expiry: Duratio
     let largest = (RECORD_BYTES_MAX + RECORD_BYTES_MAX / 20).to_string();
     let kept = [("retention.ms", "-1"), ("retention.bytes", "-1"), ("max.message.bytes", largest.as_str())];
     log.ensure_topic(DOCUMENTS, 1, &kept).await
+}
+
+/// The same, however long that takes. Cancel-safe.
+pub(crate) async fn make_at_last(log: &Log, retention: Duration, session_expiry: Duration) {
+    let mut failed = false;
+    while let Err(error) = make(log, retention, session_expiry).await {
+        if !failed {
+            tracing::warn!(%error, "the chat's topics can't be made; it is tried again");
+        }
+        failed = true;
+        sleep(LOOK_AGAIN).await;
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use floe_engine::{Append, DeliveryMode, Placement, Poll};
+use floe_engine::{DeliveryMode, Placement, Poll};
 
 use super::{Chat, ChatError};
 use crate::{
@@ -37,13 +37,7 @@ impl Chat {
     pub async fn post(&self, message: Message) -> Result<Posted, ChatError> {
         message.check()?;
         self.enter(&message.session_id, message.user_id.as_deref()).await?;
-        let append = Append {
-            topic: message.kind.topic().to_owned(),
-            records: vec![message.record()],
-            acks: None,
-            idempotency: None,
-        };
-        let placement = self.append(append).await?;
+        let placement = self.append(message.append()).await?;
         tracing::info!(
             topic = message.kind.topic(),
             offset = placement.offset,

@@ -8,14 +8,13 @@ mod upkeep;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use floe_engine::{Acks, Append, Clock, Engine, EngineError, IdempotencyKey, Placement};
+use floe_engine::{Acks, Append, Clock, Engine, EngineError, Placement};
 use floe_pipeline::{Log, LogError};
 use tokio::{
     sync::{
         broadcast::{self, error::RecvError},
         watch,
     },
-    task::JoinHandle,
     time::timeout,
 };
 
@@ -27,6 +26,7 @@ pub use self::{
 use crate::{
     ChatSettings, Knowledge, SessionLimits,
     desk::flood::Flood,
+    follow::OwnedTask,
     library::{DocumentError, Library},
     message::{Message, MessageFault, MessageType, Turn, check_content, check_id, milliseconds, new_id},
     profanity::ProfanityFilter,
@@ -60,13 +60,7 @@ struct Inner {
     retention: Duration,
     /// Whether the topics are known to be there.
     made: watch::Receiver<bool>,
-    tasks: JoinHandle<()>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.tasks.abort();
-    }
+    _upkeep: OwnedTask,
 }
 
 /// A question.
@@ -164,7 +158,7 @@ impl Chat {
         let board = Arc::new(Board::new(upkeep::patience(settings)));
         let filter = settings.profanity.filter()?;
         let (making, made) = watch::channel(false);
-        let tasks = tokio::spawn(upkeep::run(
+        let upkeep = OwnedTask::spawn(upkeep::run(
             log.clone(),
             settings.clone(),
             knowledge.clock.clone(),
@@ -185,7 +179,7 @@ impl Chat {
                 limits: settings.sessions,
                 retention: settings.retention,
                 made,
-                tasks,
+                _upkeep: upkeep,
             }),
         })
     }
@@ -247,16 +241,7 @@ impl Chat {
     }
 
     async fn store(&self, query: &Message) -> Result<Placement, ChatError> {
-        let append = Append {
-            topic: MessageType::Query.topic().to_owned(),
-            records: vec![query.record()],
-            acks: None,
-            idempotency: Some(IdempotencyKey {
-                key: format!("chat:query:{}:{}", query.session_id, query.id),
-                fingerprint: fingerprint(&query.content),
-            }),
-        };
-        match self.append(append).await {
+        match self.append(query.append_once(fingerprint(&query.content))).await {
             Err(ChatError::Engine(EngineError::IdempotencyConflict { .. })) => {
                 Err(ChatError::RequestIdUsed(query.id.clone()))
             }

@@ -7,7 +7,7 @@ use floe_pipeline::Log;
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval},
 };
 
 use super::board::Board;
@@ -15,7 +15,7 @@ use crate::{
     ChatSettings,
     failure::{Failures, Unanswered},
     follow::Follower,
-    limits::{LOOK_AGAIN, SWEEP_EVERY},
+    limits::SWEEP_EVERY,
     message::{Message, MessageType},
     stream::read,
     topics,
@@ -32,14 +32,7 @@ pub(super) async fn run(
     making: watch::Sender<bool>,
     board: Arc<Board>,
 ) {
-    let mut failed = false;
-    while let Err(error) = topics::make(&log, settings.retention, settings.sessions.expiry).await {
-        if !failed {
-            tracing::warn!(%error, "the chat's topics can't be made; it is tried again");
-        }
-        failed = true;
-        sleep(LOOK_AGAIN).await;
-    }
+    topics::make_at_last(&log, settings.retention, settings.sessions.expiry).await;
     making.send_replace(true);
     let failures = Arc::new(Failures::new(log.clone()));
     let mut tasks = JoinSet::new();
@@ -75,7 +68,7 @@ pub(super) fn patience(settings: &ChatSettings) -> Duration {
 async fn follow_queries(log: Log, oldest: i64, board: Arc<Board>) {
     let mut follower = Follower::from_start(log, MessageType::Query.topic());
     loop {
-        let (records, _) = follower.next().await;
+        let records = follower.next().await;
         let young = records.iter().filter(|record| record.timestamp >= oldest);
         for record in young {
             if let Ok(query) = Message::of(record) {
@@ -88,8 +81,7 @@ async fn follow_queries(log: Log, oldest: i64, board: Arc<Board>) {
 async fn follow_stream(log: Log, board: Arc<Board>) {
     let mut follower = Follower::from_start(log, topics::STREAM);
     loop {
-        let (records, _) = follower.next().await;
-        for event in records.iter().filter_map(read) {
+        for event in follower.next().await.iter().filter_map(read) {
             board.saw_news(event);
         }
     }
@@ -98,8 +90,7 @@ async fn follow_stream(log: Log, board: Arc<Board>) {
 async fn follow_answers(log: Log, board: Arc<Board>) {
     let mut follower = Follower::from_start(log, MessageType::Answer.topic());
     loop {
-        let (records, _) = follower.next().await;
-        for answer in records.iter().filter_map(|record| Message::of(record).ok()) {
+        for answer in follower.next().await.iter().filter_map(|record| Message::of(record).ok()) {
             board.saw_answer(answer);
         }
     }

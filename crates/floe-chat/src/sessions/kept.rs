@@ -16,19 +16,22 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::watch,
-    task::JoinHandle,
     time::{Duration, timeout},
 };
 
-use super::{KEPT, SessionError, add, bound, is_open_to};
-use crate::{follow::Follower, message::Turn, settings::SessionLimits, topics};
+use super::{SessionError, add, bound, is_open_to};
+use crate::{
+    follow::{Follower, OwnedTask, Seen, tell_seen},
+    limits::SESSIONS_KEPT,
+    message::{ANY_CONTENT, Turn},
+    settings::SessionLimits,
+    topics,
+};
 
 /// How long a session waits to see its own record.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// A session is said to be open again after this share of its expiry. A process that starts anew may forget one so much earlier.
 const RENEWED_AFTER_SHARE: i64 = 24;
-/// Marks a repeat, whatever it holds.
-const ANY_CONTENT: u64 = 0;
 
 /// One entry of the topic.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,22 +66,16 @@ pub(crate) struct KeptSessions {
     log: Log,
     known: Arc<Known>,
     /// The offset behind what is known; `None` until all that was there at the start is.
-    seen: watch::Receiver<Option<i64>>,
-    follower: JoinHandle<()>,
-}
-
-impl Drop for KeptSessions {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
+    seen: watch::Receiver<Seen>,
+    _follower: OwnedTask,
 }
 
 impl KeptSessions {
     pub(crate) fn follow(log: Log, limits: SessionLimits, clock: Clock) -> Arc<Self> {
         let known = Arc::new(Known { sessions: Mutex::default(), limits, clock });
         let (seen, watched) = watch::channel(None);
-        let follower = tokio::spawn(follow(log.clone(), Arc::clone(&known), seen));
-        Arc::new(Self { log, known, seen: watched, follower })
+        let follower = OwnedTask::spawn(follow(log.clone(), Arc::clone(&known), seen));
+        Arc::new(Self { log, known, seen: watched, _follower: follower })
     }
 
     pub(super) async fn is_known(&self, id: &str) -> Result<bool, SessionError> {
@@ -160,7 +157,7 @@ impl KeptSessions {
         self.saw(|seen| seen.is_some()).await
     }
 
-    async fn saw(&self, enough: impl FnMut(&Option<i64>) -> bool) -> Result<(), SessionError> {
+    async fn saw(&self, enough: impl FnMut(&Seen) -> bool) -> Result<(), SessionError> {
         match timeout(SEEN_WITHIN, self.seen.clone().wait_for(enough)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => {
@@ -170,17 +167,12 @@ impl KeptSessions {
     }
 }
 
-async fn follow(log: Log, known: Arc<Known>, seen: watch::Sender<Option<i64>>) {
+async fn follow(log: Log, known: Arc<Known>, seen: watch::Sender<Seen>) {
     let mut follower = Follower::from_start(log, topics::SESSIONS);
     loop {
-        let (records, end) = follower.next().await;
-        for record in records {
-            known.apply(&record);
-        }
-        let next = follower.next_offset();
-        if seen.borrow().is_some() || next.is_some_and(|next| next >= end) {
-            seen.send_replace(next);
-        }
+        let page = follower.next_page().await;
+        page.records.iter().for_each(|record| known.apply(record));
+        tell_seen(&seen, page.next_offset, page.high_watermark);
     }
 }
 
@@ -217,7 +209,7 @@ impl Known {
         let Ok(entry) = serde_json::from_slice::<Entry>(value) else { return };
         match (entry, sessions.get_mut(id)) {
             (Entry::Opened { user_id }, None) => {
-                if sessions.len() >= KEPT {
+                if sessions.len() >= SESSIONS_KEPT {
                     forget_quietest(&mut sessions);
                 }
                 let (turns, at) = (VecDeque::new(), record.timestamp);

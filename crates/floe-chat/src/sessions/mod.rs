@@ -11,7 +11,6 @@ use floe_engine::Clock;
 use floe_pipeline::{Log, LogError};
 
 use crate::{
-    limits::SESSIONS_KEPT,
     message::{AnswerStatus, Turn, milliseconds},
     settings::{ChatSettings, SessionLimits},
 };
@@ -127,9 +126,6 @@ fn add(turns: &mut VecDeque<Turn>, turn: Turn) {
 fn is_open_to(owner: Option<&str>, user: Option<&str>) -> bool {
     owner.is_none_or(|owner| user == Some(owner))
 }
-
-/// How many are kept in memory.
-const KEPT: usize = SESSIONS_KEPT;
 
 #[cfg(test)]
 mod tests {

@@ -3,15 +3,16 @@
 use std::{pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use floe_engine::{Membership, OffsetSpec, Page, PartitionRead};
+use floe_engine::{Membership, OffsetSpec, Page};
 use floe_pipeline::{Log, LogError};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
 
-use crate::limits::{
-    HEARTBEAT, HEARTBEAT_WAITING, LOOK_AGAIN, QUESTIONS_READ, READ_BYTES, READ_WAIT, SESSION,
+use crate::{
+    follow::read_on,
+    limits::{HEARTBEAT, HEARTBEAT_WAITING, LOOK_AGAIN, QUESTIONS_READ, SESSION},
 };
 
 /// Which group reads which topic.
@@ -49,17 +50,9 @@ impl Stint {
         }
     }
 
-    /// Reads on from `at`; waits a while for something.
-    pub(super) async fn read(&self, at: OffsetSpec) -> Result<Page, LogError> {
-        let read = PartitionRead {
-            topic: self.post.topic.to_owned(),
-            partition: 0,
-            from: at,
-            max_records: QUESTIONS_READ,
-            max_bytes: READ_BYTES,
-            wait: READ_WAIT,
-        };
-        self.log.read(read).await
+    /// Reads on from `at`; see [`read_on`].
+    pub(super) async fn read(&self, at: OffsetSpec) -> Page {
+        read_on(&self.log, self.post.topic, at, QUESTIONS_READ).await
     }
 
     /// Commits that everything before `offset` is done. An error is nobody's loss: it is done again, under the same ids.

@@ -13,16 +13,12 @@ use std::{sync::Arc, time::Duration};
 
 use floe_engine::Clock;
 use floe_pipeline::Log;
-use tokio::{
-    sync::watch,
-    task::{JoinHandle, JoinSet},
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use self::{prompts::Prompts, queries::Queries, stops::Stops};
 use crate::{
-    ChatSettings, Knowledge, failure::Failures, library::Library, limits::LOOK_AGAIN, model::Model,
-    profanity::ProfanityFilter, sessions::Sessions, topics,
+    ChatSettings, Knowledge, failure::Failures, library::Library, model::Model, profanity::ProfanityFilter,
+    sessions::Sessions, topics,
 };
 
 /// What both steps work with.
@@ -61,10 +57,7 @@ impl ChatWorkers {
         };
         let (drain, draining) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let (retention, expiry) = (settings.retention, settings.sessions.expiry);
-        for step in [Step::Queries, Step::Prompts] {
-            tasks.spawn(work(step, tools.clone(), retention, expiry, draining.clone()));
-        }
+        tasks.spawn(work(tools, settings.retention, settings.sessions.expiry, draining));
         Ok(Self { tasks, drain })
     }
 
@@ -80,55 +73,25 @@ impl ChatWorkers {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Step {
-    Queries,
-    Prompts,
-}
-
-async fn work(step: Step, tools: Tools, retention: Duration, expiry: Duration, drain: watch::Receiver<bool>) {
-    make_topics(&tools.log, retention, expiry, &drain).await;
+/// Both steps, once their topics are there.
+async fn work(tools: Tools, retention: Duration, expiry: Duration, mut drain: watch::Receiver<bool>) {
     let log = tools.log.clone();
-    match step {
-        Step::Queries => {
-            let queries = Arc::new(Queries::new(tools));
-            let work = Box::new(move |stint| {
-                let queries = Arc::clone(&queries);
-                Box::pin(async move { queries.work(stint).await }) as _
-            });
-            member::hold(log, queries::POST, drain, work).await;
-        }
-        Step::Prompts => {
-            let prompts = Arc::new(Prompts::new(tools, Stops::follow(log.clone())));
-            let work = Box::new(move |stint| {
-                let prompts = Arc::clone(&prompts);
-                Box::pin(async move { prompts.work(stint).await }) as _
-            });
-            member::hold(log, prompts::POST, drain, work).await;
-        }
+    tokio::select! {
+        () = topics::make_at_last(&log, retention, expiry) => {}
+        _ = drain.wait_for(|drain| *drain) => return,
     }
-}
-
-/// Makes the chat's topics, however long that takes.
-async fn make_topics(log: &Log, retention: Duration, expiry: Duration, drain: &watch::Receiver<bool>) {
-    let mut failed = false;
-    while !*drain.borrow() {
-        match topics::make(log, retention, expiry).await {
-            Ok(()) => return,
-            Err(error) if failed => tracing::debug!(%error, "the chat's topics can't be made"),
-            Err(error) => tracing::warn!(%error, "the chat's topics can't be made; it is tried again"),
-        }
-        failed = true;
-        sleep(LOOK_AGAIN).await;
-    }
-}
-
-/// A task that ends with who started it.
-#[derive(Debug)]
-struct Owned(JoinHandle<()>);
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    let queries = Arc::new(Queries::new(tools.clone()));
+    let prompts = Arc::new(Prompts::new(tools, Stops::follow(log.clone())));
+    let take_queries = Box::new(move |stint| {
+        let queries = Arc::clone(&queries);
+        Box::pin(async move { queries.work(stint).await }) as _
+    });
+    let take_prompts = Box::new(move |stint| {
+        let prompts = Arc::clone(&prompts);
+        Box::pin(async move { prompts.work(stint).await }) as _
+    });
+    let mut steps = JoinSet::new();
+    steps.spawn(member::hold(log.clone(), queries::POST, drain.clone(), take_queries));
+    steps.spawn(member::hold(log, prompts::POST, drain, take_prompts));
+    while steps.join_next().await.is_some() {}
 }

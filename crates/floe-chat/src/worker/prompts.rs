@@ -6,9 +6,7 @@ use std::{
 };
 
 use floe_engine::{OffsetSpec, Page, StoredRecord};
-use floe_pipeline::LogError;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::time::sleep;
 
 use super::{
     Tools,
@@ -16,16 +14,12 @@ use super::{
     reply::Replier,
     stops::Stops,
 };
-use crate::{
-    failure::Unanswered,
-    limits::{ANSWERS_AT_ONCE, LOOK_AGAIN},
-    message::Message,
-};
+use crate::{failure::Unanswered, limits::ANSWERS_AT_ONCE, message::Message};
 
 /// Who reads what.
 pub(super) const POST: Post = Post { group: "chat.prompts", topic: "prompt" };
 
-type Reading<'a> = Pin<Box<dyn Future<Output = Result<Page, LogError>> + Send + 'a>>;
+type Reading<'a> = Pin<Box<dyn Future<Output = Page> + Send + 'a>>;
 type Committing<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// The step.
@@ -107,7 +101,8 @@ impl Prompts {
                 }
                 page = pending_or(&mut reading) => {
                     reading = None;
-                    at = self.take(&mut desk, at, page).await;
+                    at = OffsetSpec::Offset(page.next_offset);
+                    self.take(&mut desk, page).await;
                 }
                 () = pending_or(&mut committing) => committing = None,
                 () = stint.draining(), if !draining => {}
@@ -115,43 +110,23 @@ impl Prompts {
         }
     }
 
-    /// Puts what was read on the desk; answers where to read on.
-    async fn take(&self, desk: &mut Desk, at: OffsetSpec, page: Result<Page, LogError>) -> OffsetSpec {
-        match page {
-            Ok(page) => {
-                if desk.next == 0 {
-                    desk.committed = page.records.first().map_or(page.next_offset, |record| record.offset);
+    /// Puts what was read on the desk.
+    async fn take(&self, desk: &mut Desk, page: Page) {
+        if desk.next == 0 {
+            desk.committed = page.records.first().map_or(page.next_offset, |record| record.offset);
+        }
+        desk.next = page.next_offset;
+        for record in page.records {
+            match Message::of(&record) {
+                Ok(prompt) => {
+                    desk.open.insert(record.offset);
+                    desk.waiting.push_back((record, prompt));
                 }
-                desk.next = page.next_offset;
-                for record in page.records {
-                    match Message::of(&record) {
-                        Ok(prompt) => {
-                            desk.open.insert(record.offset);
-                            desk.waiting.push_back((record, prompt));
-                        }
-                        Err(fault) => {
-                            let why =
-                                Unanswered { code: "NOT_A_MESSAGE", detail: fault.to_string(), attempts: 1 };
-                            let now_ms = self.tools.clock.now_ms();
-                            self.tools.failures.bury(POST.topic, &record, &why, now_ms).await;
-                        }
-                    }
+                Err(fault) => {
+                    let why = Unanswered { code: "NOT_A_MESSAGE", detail: fault.to_string(), attempts: 1 };
+                    let now_ms = self.tools.clock.now_ms();
+                    self.tools.failures.bury(POST.topic, &record, &why, now_ms).await;
                 }
-                OffsetSpec::Offset(desk.next)
-            }
-            Err(LogError::OutOfRange { offset, start, .. }) => {
-                tracing::warn!(
-                    topic = POST.topic,
-                    from = offset,
-                    to = start,
-                    "prompts were gone before anybody answered them"
-                );
-                OffsetSpec::Offset(start)
-            }
-            Err(error) => {
-                tracing::debug!(topic = POST.topic, %error, "prompts can't be read for now");
-                sleep(LOOK_AGAIN).await;
-                at
             }
         }
     }

@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use floe_engine::{Append, IdempotencyKey, OffsetSpec, StoredRecord};
-use floe_pipeline::LogError;
-use tokio::{task::JoinSet, time::sleep};
+use floe_engine::{OffsetSpec, StoredRecord};
+use tokio::task::JoinSet;
 
 use super::{
     Tools,
@@ -13,15 +12,13 @@ use super::{
 use crate::{
     documents::{Hit, extract, quote},
     failure::{Unanswered, persist},
-    limits::{LOOK_AGAIN, PASSAGES_PER_ANSWER},
-    message::{AnswerStatus, Excerpt, Message, MessageType, Source, Spoken},
+    limits::PASSAGES_PER_ANSWER,
+    message::{ANY_CONTENT, AnswerStatus, Excerpt, Message, MessageType, Source, Spoken},
     prompt,
 };
 
 /// Who reads what.
 pub(super) const POST: Post = Post { group: "chat.queries", topic: "query" };
-/// Marks a repeat, whatever it holds.
-const ANY_CONTENT: u64 = 0;
 
 /// The step.
 #[derive(Debug)]
@@ -44,27 +41,10 @@ impl Queries {
                 page = read.read(at) => page,
                 () = stint.draining() => return,
             };
-            match page {
-                Ok(page) => {
-                    at = OffsetSpec::Offset(page.next_offset);
-                    if !page.records.is_empty() {
-                        self.take(page.records).await;
-                        stint.commit(page.next_offset).await;
-                    }
-                }
-                Err(LogError::OutOfRange { offset, start, .. }) => {
-                    tracing::warn!(
-                        topic = POST.topic,
-                        from = offset,
-                        to = start,
-                        "questions were gone before anybody read them"
-                    );
-                    at = OffsetSpec::Offset(start);
-                }
-                Err(error) => {
-                    tracing::debug!(topic = POST.topic, %error, "questions can't be read for now");
-                    sleep(LOOK_AGAIN).await;
-                }
+            at = OffsetSpec::Offset(page.next_offset);
+            if !page.records.is_empty() {
+                self.take(page.records).await;
+                stint.commit(page.next_offset).await;
             }
         }
     }
@@ -112,8 +92,7 @@ impl Queries {
             attempts: 1,
         });
         if let Some(why) = fault {
-            self.tools.failures.bury(POST.topic, record, &why, now_ms).await;
-            return self.tools.failures.tell(query, &why, now_ms).await;
+            return self.fail(record, query, &why, now_ms).await;
         }
         let checked = self.tools.filter.check(&query.content);
         if checked.rejected {
@@ -127,9 +106,13 @@ impl Queries {
             let detail =
                 "the question with its passages and its history is larger than its topic takes".to_owned();
             let why = Unanswered { code: "TOO_LARGE", detail, attempts: 1 };
-            self.tools.failures.bury(POST.topic, record, &why, now_ms).await;
-            self.tools.failures.tell(query, &why, now_ms).await;
+            self.fail(record, query, &why, now_ms).await;
         }
+    }
+
+    async fn fail(&self, record: &StoredRecord, query: &Message, why: &Unanswered, now_ms: i64) {
+        self.tools.failures.bury(POST.topic, record, why, now_ms).await;
+        self.tools.failures.tell(query, why, now_ms).await;
     }
 
     /// The question with all that a model has to know.
@@ -168,15 +151,7 @@ impl Queries {
 
     /// Stores a prompt; answers whether it could be.
     async fn hand_on(&self, prompt: &Message) -> bool {
-        let append = Append {
-            topic: MessageType::Prompt.topic().to_owned(),
-            records: vec![prompt.record()],
-            acks: None,
-            idempotency: Some(IdempotencyKey {
-                key: format!("chat:prompt:{}:{}", prompt.session_id, prompt.id),
-                fingerprint: ANY_CONTENT,
-            }),
-        };
+        let append = prompt.append_once(ANY_CONTENT);
         let stored = persist("a prompt", || self.tools.log.append(append.clone())).await;
         if let Some(place) = stored.as_ref().and_then(|stored| stored.placements.last()) {
             tracing::info!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use floe_engine::{Append, IdempotencyKey, StoredRecord};
+use floe_engine::StoredRecord;
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
@@ -14,7 +14,7 @@ use crate::{
     documents::{extract, quote},
     failure::{Unanswered, persist},
     limits::{ANSWER_LIMIT, ATTEMPT_PAUSE, ATTEMPTS, DELTA_EVERY, LOOK_AGAIN, PASSAGES_PER_ANSWER},
-    message::{AnswerStatus, Message, MessageType, Turn, rfc3339},
+    message::{ANY_CONTENT, AnswerStatus, Message, MessageType, Turn, rfc3339},
     model::{Model, ModelError},
     prompt,
     sessions::SessionError,
@@ -23,8 +23,6 @@ use crate::{
 
 /// What is said when no passage answers the question.
 const NOTHING_FOUND: &str = "I found nothing about that in the documents.";
-/// Marks a repeat, whatever it holds: an answer that was written twice is stored once.
-const ANY_CONTENT: u64 = 0;
 
 /// Writes answers.
 #[derive(Debug)]
@@ -154,15 +152,7 @@ impl Replier {
         }
         // before the answer: whoever has seen that may ask on
         self.remember(prompt, &answer, status, None).await;
-        let append = Append {
-            topic: MessageType::Answer.topic().to_owned(),
-            records: vec![answer.record()],
-            acks: None,
-            idempotency: Some(IdempotencyKey {
-                key: format!("chat:answer:{}:{}", answer.session_id, answer.id),
-                fingerprint: ANY_CONTENT,
-            }),
-        };
+        let append = answer.append_once(ANY_CONTENT);
         let stored = persist("an answer", || self.tools.log.append(append.clone())).await;
         let Some(stored) = stored else {
             let detail = "the answer is larger than its topic takes".to_owned();

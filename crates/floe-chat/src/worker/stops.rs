@@ -9,9 +9,8 @@ use floe_pipeline::Log;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::Owned;
 use crate::{
-    follow::Follower,
+    follow::{Follower, OwnedTask},
     limits::STOPS_KEPT,
     stream::{Stop, read},
     topics,
@@ -23,7 +22,7 @@ pub(super) struct Stops {
     known: Arc<Mutex<Known>>,
     /// Counts them: a change wakes those who wait.
     count: watch::Receiver<u64>,
-    _follower: Arc<Owned>,
+    _follower: Arc<OwnedTask>,
 }
 
 #[derive(Debug, Default)]
@@ -37,8 +36,8 @@ impl Stops {
     pub(super) fn follow(log: Log) -> Self {
         let known: Arc<Mutex<Known>> = Arc::default();
         let (counted, count) = watch::channel(0);
-        let follower = tokio::spawn(follow(log, Arc::clone(&known), counted));
-        Self { known, count, _follower: Arc::new(Owned(follower)) }
+        let follower = OwnedTask::spawn(follow(log, Arc::clone(&known), counted));
+        Self { known, count, _follower: Arc::new(follower) }
     }
 
     /// Resolves when this answer is to end. Cancel-safe.
@@ -54,8 +53,7 @@ impl Stops {
 async fn follow(log: Log, known: Arc<Mutex<Known>>, counted: watch::Sender<u64>) {
     let mut follower = Follower::from_start(log, topics::STOPS);
     loop {
-        let (records, _) = follower.next().await;
-        let stops: Vec<Stop> = records.iter().filter_map(read).collect();
+        let stops: Vec<Stop> = follower.next().await.iter().filter_map(read).collect();
         if stops.is_empty() {
             continue;
         }
