@@ -33,29 +33,7 @@
 //
 //   node chat.mjs [path of Chromium]
 
-import { createInterface } from "node:readline";
-
-import { chromium } from "playwright-core";
-
-const PATIENCE_MS = 60_000;
-
-const browser = await chromium.launch({
-  executablePath: process.argv[2] ?? "/usr/bin/chromium",
-  // as root Chromium has no sandbox to run in; the page is our own
-  args: ["--no-sandbox", "--disable-dev-shm-usage"],
-});
-const page = await browser.newPage();
-page.setDefaultTimeout(PATIENCE_MS);
-/** What must not happen on a page: errors of scripts, and things that the security policy had to block. */
-const faults = [];
-page.on("pageerror", (error) => faults.push(error.message));
-page.on("dialog", (dialog) => {
-  faults.push(`a script opened a window: ${dialog.message()}`);
-  dialog.dismiss();
-});
-page.on("console", (message) => {
-  if (/Content Security Policy|Refused to/.test(message.text())) faults.push(message.text());
-});
+import { faults, obey, page } from "./browser.mjs";
 
 const unescaped = (words) => words.join(" ").replaceAll("\\n", "\n");
 const turn = (number) => page.locator("#turns > .turn").nth(Number(number) - 1);
@@ -250,14 +228,4 @@ const commands = {
   faults: async () => ({ faults }),
 };
 
-try {
-  for await (const line of createInterface({ input: process.stdin })) {
-    const [name, ...words] = line.trim().split(" ");
-    console.log(JSON.stringify(await commands[name](...words)));
-  }
-} catch (error) {
-  console.error(error.message, "\nthe page shows:", await shown().catch(() => "nothing"), faults);
-  process.exitCode = 1;
-} finally {
-  await browser.close();
-}
+await obey(commands, shown);

@@ -9,25 +9,7 @@
 //
 //   node live.mjs [path of Chromium]
 
-import { createInterface } from "node:readline";
-
-import { chromium } from "playwright-core";
-
-const PATIENCE_MS = 60_000;
-
-const browser = await chromium.launch({
-  executablePath: process.argv[2] ?? "/usr/bin/chromium",
-  // as root Chromium has no sandbox to run in; the page is our own
-  args: ["--no-sandbox", "--disable-dev-shm-usage"],
-});
-const page = await browser.newPage();
-page.setDefaultTimeout(PATIENCE_MS);
-/** What must not happen on a page: errors of scripts, and things that the security policy had to block. */
-const faults = [];
-page.on("pageerror", (error) => faults.push(error.message));
-page.on("console", (message) => {
-  if (/Content Security Policy|Refused to/.test(message.text())) faults.push(message.text());
-});
+import { faults, obey, page } from "./browser.mjs";
 
 const shown = () => page.$$eval("#rows tr", (rows) => rows.map((row) => row.dataset.id));
 
@@ -66,14 +48,4 @@ const commands = {
   rows: async () => ({ ids: await shown(), count: await page.textContent("#count"), faults }),
 };
 
-try {
-  for await (const line of createInterface({ input: process.stdin })) {
-    const [name, ...words] = line.trim().split(" ");
-    console.log(JSON.stringify(await commands[name](...words)));
-  }
-} catch (error) {
-  console.error(error.message, "\nthe page shows:", await shown().catch(() => "nothing"));
-  process.exitCode = 1;
-} finally {
-  await browser.close();
-}
+await obey(commands, shown);
